@@ -1,0 +1,61 @@
+# Everything happens in a virtual environment of its own, made on the first call and again when pyproject.toml changes.
+PYTHON ?= python3
+VENV ?= .venv
+WORKERS ?= 2
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+DEMO := .demo
+
+.PHONY: help demo test check bench format readme clean
+
+help:
+	@echo "make demo    see it work: an untouched training script, and what was recorded of it"
+	@echo "make test    the whole test suite"
+	@echo "make check   static checks, then the whole test suite"
+	@echo "make bench   what recording costs, against its budgets"
+	@echo "make format  format the code"
+	@echo "make readme  write the generated tables of README.md anew"
+	@echo "make clean   remove what these made"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "autotrack needs Python 3.10 or newer: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+# The demo needs scikit-learn; its scripts read data frames.
+$(VENV)/.installed-demo: pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --editable '.[sklearn]' pandas
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/.installed-demo
+
+demo: $(VENV)/.installed-demo
+	@rm -rf $(DEMO) && mkdir -p $(DEMO)/.autotrack
+	@BIN=$(abspath $(BIN)) sh tools/demo.sh $(DEMO)
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(MAKE) test
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+readme: $(VENV)/.installed-dev
+	$(BIN)/python tools/readme.py --write
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist

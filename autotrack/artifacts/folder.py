@@ -1,0 +1,105 @@
+"""Files below a local folder. Not by fsspec: a plain folder does not pay for importing it.
+
+No link leads out of the folder: what it leads to is neither read nor written.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO, NamedTuple
+
+from autotrack.artifacts.paths import folder_of
+from autotrack.atomic import replacing
+from autotrack.errors import ArtifactError
+from autotrack.streams import blocks
+
+
+class Entry(NamedTuple):
+    """What a folder holds."""
+
+    name: str
+    is_dir: bool
+    size: int | None
+    """In bytes; None for folders, and where nobody knows."""
+
+
+class LocalFiles:
+    """Files below a folder, by relative paths that were checked.
+
+    Args:
+        root: A path, or a `file:` URL.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._base = folder_of(root)
+
+    def _at(self, path: str) -> str:
+        """The absolute path.
+
+        Raises:
+            ArtifactError: A link leads out of the folder.
+        """
+        at = os.path.join(self._base, path) if path else self._base
+        if path and not self._is_inside(at):
+            raise ArtifactError(
+                f"artifact {path!r} below {self._base}: a link leads out of the folder, to {os.path.realpath(at)}; "
+                "remove the link, or put a copy of what it leads to in its place"
+            )
+        return at
+
+    def _is_inside(self, at: str) -> bool:
+        root, real = os.path.realpath(self._base), os.path.realpath(at)
+        return real == root or real.startswith(root.rstrip(os.sep) + os.sep)
+
+    def identity(self, path: str) -> str:
+        """What a folder is known by, whatever links lead to it."""
+        return os.path.realpath(self._at(path))
+
+    def isdir(self, path: str) -> bool:
+        """Whether there is a folder."""
+        return os.path.isdir(self._at(path))
+
+    def exists(self, path: str) -> bool:
+        """Whether there is anything."""
+        return os.path.exists(self._at(path))
+
+    @contextmanager
+    def writer(self, path: str) -> Iterator[IO[bytes]]:
+        """A file that appears when the block ends, and not at all where it fails."""
+        target = self._at(path)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with replacing(target) as draft, open(draft, "wb") as out:
+            yield out
+
+    def read(self, path: str) -> bytes:
+        """A file's content."""
+        with open(self._at(path), "rb") as source:
+            return source.read()
+
+    def fetch(self, path: str, local: str, on_bytes: Callable[[int], None]) -> None:
+        """Copy a file's content to a local path."""
+        with open(self._at(path), "rb") as source, open(local, "wb") as out:
+            for block in blocks(source):
+                out.write(block)
+                on_bytes(len(block))
+
+    def remove(self, path: str) -> None:
+        """Remove a file."""
+        os.remove(self._at(path))
+
+    def ls(self, path: str) -> list[Entry]:
+        """What is directly in a folder; a link counts as what it leads to, unless that lies outside."""
+        with os.scandir(self._at(path)) as entries:
+            return [self._entry(entry) for entry in entries]
+
+    def _entry(self, entry: os.DirEntry[str]) -> Entry:
+        if entry.is_symlink() and not self._is_inside(entry.path):
+            return Entry(entry.name, False, None)
+        if entry.is_dir():
+            return Entry(entry.name, True, None)
+        try:
+            return Entry(entry.name, False, entry.stat().st_size)
+        except OSError:  # a link that leads nowhere
+            return Entry(entry.name, False, None)

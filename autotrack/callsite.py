@@ -1,0 +1,132 @@
+"""How the program wrote a call: the names of the variables that it passed.
+
+Never by `frame.f_locals` of a function's frame: before Python 3.13 that fills a dict which the frame keeps, so it would
+prolong the life of the program's objects, and which is the very dict that `locals()` gave to the program.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import weakref
+from itertools import islice
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
+
+MAX_NAMES = 1_000
+"""Variables of a module that are looked through for a name."""
+
+DERIVATIONS = frozenset({"argmax", "around", "astype", "clip", "flatten", "ravel", "reshape", "rint", "round", "where"})
+"""Methods of an array, and functions of numpy's, that make of predictions what a metric wants."""
+
+MAX_PLACES = 4_000
+"""Places of code that are remembered."""
+
+
+def name_of_argument(frame: FrameType | None, value: Any, keywords: tuple[str, ...] = (), position: int = 0) -> str:
+    """The variable or attribute that an argument of a call was written as; "" where that is not to be known.
+
+    Args:
+        frame: The frame that is making the call.
+        value: What was passed.
+        keywords: Names under which it may have been passed.
+        position: Its position, where it was passed by position.
+    """
+    if frame is None or value is None:
+        return ""
+    if not frame.f_code.co_flags & inspect.CO_OPTIMIZED:
+        return _name_in_module(frame, value)
+    return _written_argument(frame, keywords, position)
+
+
+def _name_in_module(frame: FrameType, value: Any) -> str:
+    for name, known in islice(frame.f_locals.items(), MAX_NAMES):
+        if known is value and not name.startswith("_"):
+            return name
+    return ""
+
+
+_written: dict[tuple[int, int, tuple[str, ...], int], tuple[weakref.ref[CodeType], str]] = {}
+"""What stands at a place of a function's code, which may be called in a loop: to look it up takes tens of us."""
+
+
+def _written_argument(frame: FrameType, keywords: tuple[str, ...], position: int) -> str:
+    key = id(frame.f_code), frame.f_lasti, keywords, position
+    known = _written.get(key)
+    if known is not None and known[0]() is frame.f_code:
+        return known[1]
+    name = _read_argument(frame, keywords, position)
+    if len(_written) >= MAX_PLACES:
+        _written.clear()
+    _written[key] = weakref.ref(frame.f_code), name
+    return name
+
+
+def _read_argument(frame: FrameType, keywords: tuple[str, ...], position: int) -> str:
+    import executing
+
+    node = executing.Source.executing(frame).node
+    if not isinstance(node, ast.Call):
+        return ""
+    named = next((keyword.value for keyword in node.keywords if keyword.arg in keywords), None)
+    written = node.args[position] if len(node.args) > position else named
+    return ast.unparse(written) if isinstance(written, (ast.Name, ast.Attribute)) else ""
+
+
+class Place(NamedTuple):
+    """Where in the program a call was made, without what its variables hold."""
+
+    code: weakref.ref[CodeType]
+    instruction: int
+
+
+def place_of(frame: FrameType | None) -> Place | None:
+    """Where a frame is making a call."""
+    return None if frame is None else Place(weakref.ref(frame.f_code), frame.f_lasti)
+
+
+def is_made_of(frame: FrameType | None, place: Place, keywords: tuple[str, ...], position: int) -> bool:
+    """Whether an argument of a call is written as what another call, inside of it, gave: compared, rounded, ...
+
+    Args:
+        frame: The frame that is making the outer call.
+        place: Where the inner call was made.
+        keywords: Names under which the argument may be passed.
+        position: Its position, where it is passed by position; no argument before it may be a call itself.
+    """
+    if frame is None or place.code() is not frame.f_code or not hasattr(frame.f_code, "co_positions"):
+        return False
+    import executing
+
+    node = executing.Source.executing(frame).node
+    if not isinstance(node, ast.Call) or any(_calls_in(one) for one in node.args[:position]):
+        return False
+    named = next((keyword.value for keyword in node.keywords if keyword.arg in keywords), None)
+    written = node.args[position] if len(node.args) > position else named
+    others = [keyword.value for keyword in node.keywords if keyword.value is not written] + node.args[position + 1 :]
+    if written is None or any(_calls_in(one) for one in others):
+        return False
+    span = next(islice(frame.f_code.co_positions(), place.instruction // 2, None), None)
+    return _derives(written, span)
+
+
+def _calls_in(node: ast.AST) -> bool:
+    return any(isinstance(one, ast.Call) for one in ast.walk(node))
+
+
+def _derives(node: ast.AST, span: tuple[int | None, ...] | None) -> bool:
+    """Whether an expression is the call that stands there, or one of a few functions of it alone."""
+    if isinstance(node, ast.Call):
+        if (node.lineno, node.end_lineno, node.col_offset, node.end_col_offset) == span:
+            return True
+        if not isinstance(node.func, ast.Attribute) or node.func.attr not in DERIVATIONS:
+            return False
+        return _one_derives([node.func.value, *node.args, *(keyword.value for keyword in node.keywords)], span)
+    if isinstance(node, ast.Compare):
+        return _one_derives([node.left, *node.comparators], span)
+    return isinstance(node, ast.Subscript) and not _calls_in(node.slice) and _derives(node.value, span)
+
+
+def _one_derives(parts: list[ast.expr], span: tuple[int | None, ...] | None) -> bool:
+    """Whether one of the parts does, and the others are numbers, names and the like."""
+    return sum(_derives(part, span) for part in parts) == 1 == sum(_calls_in(part) for part in parts)

@@ -1,0 +1,141 @@
+"""The one place that reads the environment. Light: what the settings are stands in `settings`, loaded at first use.
+
+The zero-code hook and the launcher read the few variables that they need on their own, since they run before this.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from autotrack import console, process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from autotrack.settings import Origin, Settings
+
+_loaded: tuple[Settings, dict[str, Origin], list[str]] | None = None
+_outer_session: str | None = None
+_launched: str | None = None
+
+
+def settings() -> Settings:
+    """The settings of this process, read once.
+
+    Raises:
+        ConfigurationError: A setting has a value that cannot be used.
+    """
+    return _load()[0]
+
+
+def origins() -> dict[str, Origin]:
+    """The value of each setting and where it came from.
+
+    Raises:
+        ConfigurationError: A setting has a value that cannot be used.
+    """
+    return _load()[1]
+
+
+def warnings() -> list[str]:
+    """What is odd about the configuration: unknown variables and keys, with the nearest name.
+
+    Raises:
+        ConfigurationError: A setting has a value that cannot be used.
+    """
+    return _load()[2]
+
+
+def reload() -> None:
+    """Forget what was read; the next `settings()` reads anew."""
+    global _loaded
+    _loaded = None
+
+
+def _load() -> tuple[Settings, dict[str, Origin], list[str]]:
+    global _loaded
+    if _loaded is None:
+        from pathlib import Path
+
+        from autotrack.settings import read
+
+        _loaded = read(os.environ, Path.cwd())
+        if _loaded[0].silent:
+            console.silent = True
+    return _loaded
+
+
+def is_disabled() -> bool:
+    """Whether the environment switches everything off; without reading the settings."""
+    return os.environ.get("AUTOTRACK_DISABLE", "").strip().lower() in ("1", "true", "yes", "on")
+
+
+def role() -> str:
+    """The role of a process that activates by itself: "worker", "rank", else "main" (see `process.role_of`)."""
+    found = process.role_of(sys.orig_argv, os.environ)
+    return found if found in ("worker", "rank") else "main"
+
+
+def environment_variables(names: tuple[str, ...]) -> dict[str, str]:
+    """The named environment variables that are set."""
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
+def helper_environment() -> dict[str, str]:
+    """The environment for programs that autotrack itself starts: without what would switch autotrack on in them."""
+    environ = dict(os.environ)
+    environ.pop("AUTOTRACK_ACTIVE", None)
+    hook = environ.pop("AUTOTRACK_HOOK_DIR", None)
+    if hook and environ.get("PYTHONPATH"):
+        folders = [folder for folder in environ.pop("PYTHONPATH").split(os.pathsep) if folder != hook]
+        if folders:
+            environ["PYTHONPATH"] = os.pathsep.join(folders)
+    return environ
+
+
+def parent_session_id() -> str | None:
+    """Session of the process that started this one, where it recorded."""
+    return os.environ.get("AUTOTRACK_SESSION_ID") or None
+
+
+def announce_session(session_id: str | None) -> None:
+    """Let child processes know which session they belong to; None: take that back (between tests)."""
+    global _outer_session
+    if session_id is None:
+        _set_variable("AUTOTRACK_SESSION_ID", _outer_session)
+    else:
+        _outer_session = parent_session_id()
+        os.environ["AUTOTRACK_SESSION_ID"] = session_id
+
+
+def launch_children(on: bool) -> None:
+    """Have child processes start without the zero-code hook's effect; on: as this process was started, again."""
+    global _launched
+    if on:
+        _set_variable("AUTOTRACK_ACTIVE", _launched)
+    else:
+        _launched = os.environ.pop("AUTOTRACK_ACTIVE", None)
+
+
+def _set_variable(name: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
+
+
+def home(folder: Path | None = None) -> Path:
+    """The folder `.autotrack`: in the nearest ancestor of `folder` that has one, else in `folder` itself.
+
+    Args:
+        folder: Where to begin; the current folder by default.
+    """
+    from pathlib import Path
+
+    start = (folder or Path.cwd()).absolute()
+    for parent in (start, *start.parents):
+        if (parent / ".autotrack").is_dir():
+            return parent / ".autotrack"
+    return start / ".autotrack"

@@ -1,0 +1,1 @@
+"""Patching: knows no machine learning and no SQL."""

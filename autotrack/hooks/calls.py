@@ -1,0 +1,243 @@
+"""One hooked call in progress: its handlers' parts before and after, and which nested calls they see.
+
+The re-entrancy rule. A handler sees the outermost of the calls that one instance makes on itself: while a call on an
+instance is in progress, further calls on *the same instance* (or class, for a classmethod) that would reach *the same
+handler* are made without it. So a `super().fit()` chain, an alias in a class body, an override that calls what it
+overrides, or an estimator that fits itself is one event. A call on another instance always reaches the handler, which
+decides for itself what a nested call means. Functions and staticmethods have no instance: every call is an event.
+
+Calls that a handler's own code makes reach no handler at all, of whatever integration (see also `quiet`).
+
+Both follow the context (`contextvars`): another thread, or another asyncio task, is on its own.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import FrameType
+from typing import Any
+
+from autotrack.errors import AutotrackError
+from autotrack.hooks import guard
+
+
+class Call:
+    """What a handler learns about the call that it watches."""
+
+    __slots__ = ("args", "instance", "kwargs", "name", "owner")
+
+    def __init__(self, owner: Any, name: str, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.owner = owner
+        """Class or module in which the patch stands; None where it is gone."""
+        self.name = name
+        self.instance = instance
+        """`self` of a method, the class of a classmethod, None for functions and staticmethods."""
+        self.args = args
+        """Positional arguments without the instance."""
+        self.kwargs = kwargs
+
+    def caller(self) -> FrameType | None:
+        """The frame that made the call: the handler's frames are left out, and autotrack's and wrapt's around it.
+
+        None outside the handler's own parts, in another thread for instance. Keeping the frame keeps all its variables
+        alive; take what is needed and let it go.
+        """
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and frame.f_code not in _STARTERS:
+            frame = frame.f_back
+        while frame is not None and _is_ours(frame):
+            frame = frame.f_back
+        return frame
+
+
+class Replace:
+    """What a handler yields in order to hand other arguments to the original."""
+
+    __slots__ = ("args", "kwargs")
+
+    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.args = args
+        self.kwargs = kwargs
+
+
+Handler = Callable[[Call], Generator["Replace | None", Any, None]]
+"""A generator function with one `yield`: code before it runs before the call; it returns what the original returned, or
+raises what the original raised; code after it runs after the call."""
+
+
+class Entry:
+    """A handler on one layer, on behalf of one integration."""
+
+    __slots__ = ("after", "before", "handler", "health", "live", "order", "owner")
+
+    def __init__(self, owner: object, health: guard.Health, handler: Handler, order: int, target: str) -> None:
+        self.owner = owner
+        """The patcher that added it."""
+        self.health = health
+        self.handler = handler
+        self.order = order
+        self.live = True
+        """False from the moment it is taken off: a call in flight then ends without its part after."""
+        self.before = f"{target}, before the call"
+        self.after = f"{target}, after the call"
+
+
+_running: ContextVar[Event | None] = ContextVar("autotrack_running", default=None)
+
+
+class Event:
+    """The handlers' side of one call, linked to the calls around it. `begin`, then one of `returned` and `raised`."""
+
+    __slots__ = ("_entries", "_key", "_outer", "_started", "call")
+
+    def __init__(self, call: Call, entries: tuple[Entry, ...]) -> None:
+        self.call = call
+        self._entries = entries
+        self._key = 0 if call.instance is None else id(call.instance)
+        """`id` of the instance, 0 when the call is over: a copied context may outlive it."""
+        self._outer = _running.get()
+        self._started: list[tuple[Entry, Generator[Replace | None, Any, None]]] = []
+
+    def begin(self) -> None:
+        """Run the parts before the call, outermost handler first."""
+        _running.set(_QUIET)
+        for entry in self._entries:
+            guard.call(entry.health, entry.before, _start, entry, self.call, self._started)
+        _running.set(self)
+
+    def returned(self, result: Any) -> None:
+        """Run the parts after the call, innermost handler first."""
+        _running.set(_QUIET)
+        try:
+            while self._started:
+                entry, steps = self._started.pop()
+                guard.call(entry.health, entry.after, _resume, entry, steps, result)
+        finally:
+            self._close()
+
+    def raised(self, error: BaseException) -> None:
+        """Run the parts after a call that raised; the exception comes out of it as it went in."""
+        _running.set(_QUIET)
+        trace, context, cause = error.__traceback__, error.__context__, error.__cause__
+        suppress = error.__suppress_context__
+        try:
+            while self._started:
+                entry, steps = self._started.pop()
+                guard.call(entry.health, entry.after, _throw, entry, steps, error)
+        finally:
+            error.with_traceback(trace)  # a method of C: setting attributes may be forbidden (frozen dataclasses)
+            if error.__context__ is not context or error.__cause__ is not cause:
+                BaseException.__setattr__(error, "__context__", context)
+                BaseException.__setattr__(error, "__cause__", cause)
+                BaseException.__setattr__(error, "__suppress_context__", suppress)
+            del trace, context, cause
+            self._close()
+
+    def enter(self) -> None:
+        """A generator or coroutine of the user's goes on: from here on its calls are nested in this event."""
+        self._outer = _running.get()
+        _running.set(self)
+
+    def leave(self) -> None:
+        """It has come to a halt; the event stays open."""
+        _running.set(self._outer)
+
+    def _close(self) -> None:
+        """Nothing of the call may stay alive in a context that was copied while it was in progress."""
+        _running.set(self._outer)
+        self._key = 0
+        del self.call
+
+
+_QUIET = Event(Call(None, "", None, (), {}), ())
+_ENDED = Replace((), {})
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Calls made in this block, in this thread, reach no handler: for work that autotrack does on its own."""
+    outer = _running.get()
+    _running.set(_QUIET)
+    try:
+        yield
+    finally:
+        _running.set(outer)
+
+
+def due(entries: tuple[Entry, ...], instance: Any) -> tuple[Entry, ...]:
+    """Those of the entries that see a call on this instance, here and now."""
+    event = _running.get()
+    if event is _QUIET:
+        return ()
+    for entry in entries:
+        if entry.health.broken:
+            entries = tuple(entry for entry in entries if not entry.health.broken)
+            break
+    if event is None or instance is None:
+        return entries
+    key = id(instance)
+    while event is not None:
+        if event._key == key:
+            busy = [entry.handler for entry in event._entries]
+            entries = tuple(entry for entry in entries if entry.handler not in busy)
+        event = event._outer
+    return entries
+
+
+def _start(entry: Entry, call: Call, started: list[tuple[Entry, Generator[Replace | None, Any, None]]]) -> None:
+    steps = entry.handler(call)
+    asked = next(steps, _ENDED)
+    if asked is None:
+        started.append((entry, steps))
+        return
+    if asked is _ENDED:
+        raise AutotrackError(f"handler {_name_of(entry)} ended before its yield; it has to yield exactly once")
+    started.append((entry, steps))
+    if type(asked) is not Replace:
+        raise AutotrackError(f"handler {_name_of(entry)} yielded {type(asked).__name__}; only Replace or nothing")
+    call.args, call.kwargs = asked.args, asked.kwargs
+
+
+def _resume(entry: Entry, steps: Generator[Replace | None, Any, None], result: Any) -> None:
+    if not entry.live or entry.health.broken:
+        steps.close()
+        return
+    try:
+        steps.send(result)
+    except StopIteration:
+        return
+    steps.close()
+    raise AutotrackError(f"handler {_name_of(entry)} yielded twice; it has to yield exactly once")
+
+
+def _throw(entry: Entry, steps: Generator[Replace | None, Any, None], error: BaseException) -> None:
+    if not entry.live or entry.health.broken:
+        steps.close()
+        return
+    try:
+        steps.throw(error)
+    except StopIteration:
+        return
+    except BaseException as out:
+        # PEP 479 turns a StopIteration of the user's that the handler lets through into a RuntimeError
+        if out is error or (isinstance(out, RuntimeError) and out.__cause__ is error):
+            return
+        raise
+    steps.close()
+    raise AutotrackError(f"handler {_name_of(entry)} yielded twice; it has to yield exactly once")
+
+
+def _name_of(entry: Entry) -> str:
+    return getattr(entry.handler, "__qualname__", repr(entry.handler))
+
+
+def _is_ours(frame: FrameType) -> bool:
+    module = frame.f_globals.get("__name__")
+    return isinstance(module, str) and module.partition(".")[0] in ("autotrack", "wrapt")
+
+
+_STARTERS = frozenset(part.__code__ for part in (_start, _resume, _throw))
+"""Code under which every part of a handler runs."""

@@ -1,0 +1,155 @@
+"""Taps: the light kind of patch, for functions that are called so often that the engine's microseconds would be felt.
+
+A tap learns what a call was given and what it returned; it sees no exception, changes nothing, and knows no rule of
+re-entrancy. While nothing is there to be watched, it costs one plain function call.
+
+What stands in place of the raw function passes for it: its name, its module, its signature; what is pickled by name
+finds it again. It says that its code stands in the raw function's file: libraries blame a warning on the first frame
+outside their own folder (pandas and polars do), which shall go on to be the program's.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+import weakref
+from collections.abc import Callable, Iterable, Sized
+from types import CodeType, FrameType, FunctionType, ModuleType
+from typing import Any
+
+from autotrack.hooks import guard
+
+After = Callable[[Any, tuple[Any, ...], dict[str, Any]], object]
+"""Called with a call's result, its positional arguments (the instance first) and those by keyword."""
+
+Timed = Callable[..., object]
+"""The same, with the seconds that the call took as one more argument."""
+
+
+class Tap:
+    """A function of a class or module that a stand-in of ours has replaced, in all places where it was found."""
+
+    __slots__ = ("__weakref__", "_places", "_switch", "installed", "name", "raw", "target")
+
+    def __init__(
+        self, owner: Any, name: str, health: guard.Health, after: Timed, watch: Sized | None, timed: bool
+    ) -> None:
+        self.raw: Any = vars(owner)[name]
+        self.name = name
+        label = owner.__name__ if isinstance(owner, ModuleType) else f"{owner.__module__}.{owner.__qualname__}"
+        self.target = f"{label}.{name}"
+        self._switch = [True]
+        """Emptied when the tap is taken off: a stand-in that somebody else wrapped or keeps then does nothing."""
+        self._places: list[tuple[weakref.ref[Any], str]] = []
+        function = function_of(self.raw)
+        made = _stand_in(function, after, self._switch if watch is None else watch, health, self.target, timed)
+        self.installed: Any = self.raw.getter(made) if isinstance(self.raw, property) else made
+
+    def put(self, owner: Any, name: str) -> None:
+        """Install the stand-in in one more place that holds the raw function."""
+        setattr(owner, name, self.installed)
+        self._places.append((weakref.ref(owner), name))
+
+    def remove(self) -> None:
+        """Put the raw function back wherever the stand-in is what the owner holds."""
+        self._switch.clear()
+        for owner, name in self._held():
+            setattr(owner, name, self.raw)
+        self._places.clear()
+
+    def in_place(self) -> bool:
+        """Is the stand-in what an owner holds?"""
+        return bool(self._held())
+
+    def _held(self) -> list[tuple[Any, str]]:
+        owners = [(reference(), name) for reference, name in self._places]
+        return [(owner, name) for owner, name in owners if owner is not None and self._stands_at(owner, name)]
+
+    def _stands_at(self, owner: Any, name: str) -> bool:
+        return vars(owner).get(name) is self.installed
+
+
+_taps: weakref.WeakSet[Tap] = weakref.WeakSet()
+
+
+def tap_on(
+    owner: Any, name: str, health: guard.Health, after: Timed, watch: Sized | None, timed: bool = False
+) -> Tap | str:
+    """Put a tap on an attribute; or the reason why there can be none.
+
+    Args:
+        owner: A class or a module whose own attribute it is.
+        name: A function, or a property.
+        health: Whose errors what fails in `after` is counted among.
+        after: What is called behind every call.
+        watch: `after` is called only while this holds something; None: always.
+        timed: Whether `after` is told how long the call took.
+    """
+    raw = vars(owner).get(name)
+    if type(function_of(raw)) is not FunctionType:
+        return "no such attribute" if raw is None else f"a {type(raw).__name__}, no plain function"
+    if any(raw is tap.installed for tap in list(_taps)):
+        return "tapped already"
+    tap = Tap(owner, name, health, after, watch, timed)
+    try:
+        tap.put(owner, name)
+    except (TypeError, AttributeError) as error:
+        return str(error)
+    _taps.add(tap)
+    return tap
+
+
+def installed() -> list[str]:
+    """The functions that a stand-in of ours is in the place of now."""
+    return sorted(tap.target for tap in list(_taps) if tap.in_place())
+
+
+def spread(taps: Iterable[Tap], modules: Iterable[ModuleType]) -> None:
+    """Put stand-ins in the place of the copies that modules have of the raw functions (`from module import name`)."""
+    wanted = {id(tap.raw): tap for tap in taps}
+    for module in modules:
+        for name, value in list(vars(module).items()):
+            tap = wanted.get(id(value))
+            if tap is not None:
+                tap.put(module, name)
+
+
+def function_of(raw: Any) -> Any:
+    """The function that an attribute comes down to."""
+    return raw.fget if type(raw) is property else raw
+
+
+def _stand_in(raw: Any, after: Timed, watch: Sized, health: guard.Health, target: str, timed: bool) -> Any:
+    # No globals but builtins: those are the raw function's.
+    call, perf_counter, where = guard.call, time.perf_counter, f"{target}, after the call"
+
+    def stand_in(*args: Any, **kwargs: Any) -> Any:
+        result = raw(*args, **kwargs)
+        if watch and not health.broken:
+            call(health, where, after, result, args, kwargs)
+        return result
+
+    def timed_stand_in(*args: Any, **kwargs: Any) -> Any:
+        started = perf_counter()
+        result = raw(*args, **kwargs)
+        if watch and not health.broken:
+            call(health, where, after, result, args, kwargs, perf_counter() - started)
+        return result
+
+    made = timed_stand_in if timed else stand_in
+    # With the raw function's globals: torch.jit compiles its source, and looks names up there.
+    code = _posing_as(raw.__code__, made.__code__)
+    posing = FunctionType(code, raw.__globals__, raw.__name__, None, made.__closure__)
+    functools.update_wrapper(posing, raw)
+    return posing
+
+
+def caller() -> FrameType:
+    """The frame that made the tapped call; to be asked in the function that the tap calls."""
+    return sys._getframe(4)  # this one, the tap's function, the guard, the stand-in, its caller
+
+
+def _posing_as(raw: CodeType, own: CodeType) -> CodeType:
+    names: dict[str, Any] = {"co_qualname": raw.co_qualname} if hasattr(raw, "co_qualname") else {}
+    return own.replace(co_filename=raw.co_filename, co_name=raw.co_name, co_firstlineno=raw.co_firstlineno, **names)

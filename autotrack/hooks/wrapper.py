@@ -1,0 +1,106 @@
+"""wrapt's function wrapper, made to pass for the function or method that it wraps where the stock one does not.
+
+A stock `FunctionWrapper` cannot be pickled, copied or held by `weakref.WeakMethod`, so `joblib.Parallel` over a bound
+method fails, and it is bypassed by whoever rebinds `method.__func__`, as torch's LR schedulers do. Reducers name
+nothing but the standard library: what is pickled under autotrack loads where autotrack is not installed.
+"""
+
+from __future__ import annotations
+
+import copy
+import pkgutil
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import wrapt
+
+if TYPE_CHECKING:
+    from autotrack.hooks.layers import Layer
+
+Reduced = tuple[Callable[..., Any], tuple[Any, ...]]
+
+# As Any: wrapt is typed from 2.0 on, and not before.
+_BoundFunctionWrapper: Any = wrapt.BoundFunctionWrapper
+_FunctionWrapper: Any = wrapt.FunctionWrapper
+
+
+def _class_for_caller(proxy: Any) -> Any:
+    """The class that `isinstance` sees: that of the function, but the true one for cloudpickle.
+
+    cloudpickle (and its copies in joblib, Ray, Spark) asks `isinstance(x, FunctionType)` and would then write our
+    function by value, code and all, since it does not find it under the name that it bears. Knowing the true class, it
+    falls back to `__reduce_ex__`.
+    """
+    asked_by = sys._getframe(1).f_globals.get("__name__")
+    if isinstance(asked_by, str) and asked_by.rpartition(".")[2] == "cloudpickle":
+        return type(proxy)
+    return proxy.__wrapped__.__class__
+
+
+class _Posing:
+    """Apart from the wrappers, whose bodies must not bind the name `__class__`."""
+
+    __slots__ = ()
+    __class__ = property(_class_for_caller)
+
+
+class Bound(_Posing, _BoundFunctionWrapper):  # type: ignore[misc]
+    """What reading a patched attribute off an instance or a class gives."""
+
+    def __init__(self, *args: Any) -> None:
+        """Take wrapt's arguments, or a function and an instance as `types.MethodType` takes them (`WeakMethod`)."""
+        if len(args) == 2:
+            function, instance = args
+            bound = function.__wrapped__.__get__(instance, type(instance))
+            args = (bound, instance, function._self_wrapper, None, function._self_binding, function)
+        _BoundFunctionWrapper.__init__(self, *args)
+
+    @property
+    def __func__(self) -> Any:
+        """The wrapper itself, so that whoever binds it anew (`MethodType(m.__func__, x)`) still calls it."""
+        return self._self_parent
+
+    def _place(self) -> tuple[Any, str]:
+        layer: Layer = self._self_parent._self_layer
+        if layer.kind == "staticmethod":
+            return layer.owner, layer.name
+        holder = self.__wrapped__.__self__ if layer.kind == "classmethod" else self._self_instance
+        return (layer.owner if holder is None else holder), layer.name
+
+    def __reduce_ex__(self, protocol: Any) -> Reduced:
+        return getattr, self._place()
+
+    def __reduce__(self) -> Reduced:
+        return getattr, self._place()
+
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """As the standard library copies a method: bound to a deep copy of its instance; functions are not copied."""
+        holder, name = self._place()
+        return self if isinstance(holder, type) else getattr(copy.deepcopy(holder, memo), name)
+
+
+class Wrapper(_Posing, _FunctionWrapper):  # type: ignore[misc]
+    """What stands in the owner's namespace in place of the raw attribute."""
+
+    __bound_function_wrapper__ = Bound
+
+    def __init__(self, wrapped: Any, layer: Layer) -> None:
+        _FunctionWrapper.__init__(self, wrapped, layer.invoke)
+        self._self_layer = layer
+
+    def __reduce_ex__(self, protocol: Any) -> Reduced:
+        layer: Layer = self._self_layer
+        return (pkgutil.resolve_name, (layer.path,)) if layer.path else (getattr, (layer.owner, layer.name))
+
+    def __reduce__(self) -> Reduced:
+        return self.__reduce_ex__(2)
+
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self

@@ -1,0 +1,217 @@
+"""Training metrics and the data of their figures. Runs behind the training thread, on copies.
+
+Names are MLflow's (`training_accuracy_score`, ...). Everything comes from one pass of predictions over the sample of
+the training data, within a time budget: where the whole sample would take longer, rows spread over it are used,
+and the result says so.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from autotrack.integrations.sklearn import estimators
+from autotrack.tracking.fit_data import Sample, bytes_of, rows_of, sample_of
+
+PROBE_ROWS = 64
+"""Rows on which the speed of `predict` is measured first."""
+
+MAX_CURVE_POINTS = 200
+"""Points of a ROC or precision-recall curve that are kept."""
+
+MAX_CLASSES = 50
+"""Classes up to which a confusion matrix is kept."""
+
+
+class Evaluation(msgspec.Struct):
+    """What was computed of a fitted estimator and its training data."""
+
+    metrics: dict[str, float] = {}
+    figures: dict[str, Any] = {}
+    """Data of figures by name: `confusion_matrix`, `roc_curve`, `precision_recall_curve`."""
+    rows: int = 0
+    """Rows that the metrics are of."""
+    predictions: Any = None
+    """Predictions for the rows of `used`."""
+    used: Sample | None = None
+
+
+def evaluate(estimator: Any, sample: Sample, seconds: float) -> Evaluation:
+    """Predict the training rows once and score the predictions.
+
+    Args:
+        estimator: A fitted copy that nobody else uses.
+        sample: Rows of the training data, with target and weights where the fit had them.
+        seconds: Time budget.
+    """
+    single_threaded(estimator)
+    used = _within_budget(estimator, sample, seconds)
+    predictions = estimator.predict(used.data)
+    result = Evaluation(rows=used.rows, predictions=predictions, used=used)
+    if used.target is None or rows_of(predictions) != used.rows:
+        return result
+    kind = estimators.type_of(estimators.final_of(getattr(estimator, "best_estimator_", estimator)))
+    if kind == "classifier":
+        _score_classifier(estimator, used, predictions, result)
+    elif kind == "regressor":
+        _score_regressor(used, predictions, result)
+    if result.metrics:
+        _own_score(estimator, used, kind, result)
+    return result
+
+
+def single_threaded(estimator: Any) -> None:
+    """Have a copy predict without starting threads or processes of its own."""
+    params = estimator.get_params(deep=True)
+    parallel = {
+        key: 1 for key, value in params.items() if key.rpartition("__")[2] == "n_jobs" and value not in (None, 1)
+    }
+    if parallel:
+        estimator.set_params(**parallel)
+    best = getattr(estimator, "best_estimator_", None)
+    if best is not None:
+        single_threaded(best)
+
+
+def _within_budget(estimator: Any, sample: Sample, seconds: float) -> Sample:
+    """The sample, or so many rows of it that predicting them (about four times) stays within the budget."""
+    if sample.rows <= PROBE_ROWS:
+        return sample
+    probe = _thinned(sample, PROBE_ROWS)
+    if probe is None:
+        return sample
+    begin = time.perf_counter()
+    estimator.predict(probe.data)
+    each = (time.perf_counter() - begin) / probe.rows
+    affordable = max(PROBE_ROWS, int(seconds / 4 / each)) if each > 0 else sample.rows
+    return sample if affordable >= sample.rows else _thinned(sample, affordable) or probe
+
+
+def _thinned(sample: Sample, rows: int) -> Sample | None:
+    bound = max(1, bytes_of(sample.data) * rows // sample.rows)
+    thinned = sample_of(sample.data, sample.target, sample.weights, sample.rows, bound)
+    return None if thinned is None else msgspec.structs.replace(thinned, total=sample.total)
+
+
+def _score_classifier(estimator: Any, used: Sample, predictions: Any, result: Evaluation) -> None:
+    from sklearn import metrics
+
+    target, weights = used.target, used.weights
+    try:
+        # The three of them in one pass over the labels.
+        precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+            target, predictions, average="weighted", zero_division=0.0, sample_weight=weights
+        )
+    except (ValueError, TypeError):
+        return
+    for name, value in (("precision_score", precision), ("recall_score", recall), ("f1_score", f1)):
+        result.metrics[f"training_{name}"] = float(value)
+    _put(result, "accuracy_score", metrics.accuracy_score, target, predictions, sample_weight=weights)
+    if rows_of(target) and getattr(target, "ndim", 1) == 1:
+        _confusion(target, predictions, weights, result)
+        _score_probabilities(estimator, used, result)
+
+
+def _put(result: Evaluation, name: str, score: Callable[..., Any], *args: Any, **options: Any) -> None:
+    """One metric; one that is not defined for this target is left out."""
+    try:
+        result.metrics[f"training_{name}"] = float(score(*args, **options))
+    except (ValueError, TypeError, ZeroDivisionError):
+        return
+
+
+def _score_probabilities(estimator: Any, used: Sample, result: Evaluation) -> None:
+    from sklearn import metrics
+
+    classes = getattr(estimator, "classes_", None)
+    if classes is None or not hasattr(estimator, "predict_proba") or len(classes) < 2:
+        return
+    proba = estimator.predict_proba(used.data)
+    present = set(_as_list(used.target))
+    if getattr(proba, "ndim", 0) != 2 or len(present) < 2:
+        return
+    _put(result, "log_loss", metrics.log_loss, used.target, proba, labels=classes, sample_weight=used.weights)
+    if len(classes) == 2:
+        positive = proba[:, 1]
+        _put(result, "roc_auc", metrics.roc_auc_score, used.target, positive, sample_weight=used.weights)
+        _curves(used, positive, classes[1], result)
+    elif len(present) == len(classes):
+        _put(
+            result,
+            "roc_auc",
+            metrics.roc_auc_score,
+            used.target,
+            proba,
+            multi_class="ovo",
+            average="weighted",
+            labels=classes,
+        )
+
+
+def _as_list(values: Any) -> list[Any]:
+    return list(values.tolist() if hasattr(values, "tolist") else values)
+
+
+def _confusion(target: Any, predictions: Any, weights: Any, result: Evaluation) -> None:
+    from sklearn import metrics
+
+    labels = sorted({*_as_list(target), *_as_list(predictions)}, key=lambda label: (str(type(label)), label))
+    if 1 < len(labels) <= MAX_CLASSES:
+        matrix = metrics.confusion_matrix(target, predictions, labels=labels, sample_weight=weights)
+        result.figures["confusion_matrix"] = {"labels": labels, "matrix": matrix.tolist()}
+
+
+def _curves(used: Sample, positive: Any, label: Any, result: Evaluation) -> None:
+    from sklearn import metrics
+
+    fpr, tpr, _ = metrics.roc_curve(used.target, positive, pos_label=label, sample_weight=used.weights)
+    result.figures["roc_curve"] = {"fpr": _spread(fpr), "tpr": _spread(tpr), "pos_label": str(label)}
+    precision, recall, _ = metrics.precision_recall_curve(
+        used.target, positive, pos_label=label, sample_weight=used.weights
+    )
+    result.figures["precision_recall_curve"] = {
+        "precision": _spread(precision),
+        "recall": _spread(recall),
+        "pos_label": str(label),
+    }
+
+
+def _spread(values: Any) -> list[float]:
+    """At most `MAX_CURVE_POINTS` of some points, evenly spaced, both ends included."""
+    count = len(values)
+    if count <= MAX_CURVE_POINTS:
+        return [float(value) for value in values]
+    last = MAX_CURVE_POINTS - 1
+    return [float(values[index * (count - 1) // last]) for index in range(MAX_CURVE_POINTS)]
+
+
+def _score_regressor(used: Sample, predictions: Any, result: Evaluation) -> None:
+    from sklearn import metrics
+
+    options = {"sample_weight": used.weights}
+    for name, score in _regression_scores(metrics):
+        _put(result, name, score, used.target, predictions, **options)
+    squared = result.metrics.get("training_mean_squared_error")
+    if squared is not None:
+        result.metrics["training_root_mean_squared_error"] = squared**0.5
+
+
+def _regression_scores(metrics: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
+    yield "mean_squared_error", metrics.mean_squared_error
+    yield "mean_absolute_error", metrics.mean_absolute_error
+    yield "r2_score", metrics.r2_score
+
+
+def _own_score(estimator: Any, used: Sample, kind: str, result: Evaluation) -> None:
+    """`training_score`: what the estimator's own `score` says; for the usual ones that is known already."""
+    standard = {"classifier": "training_accuracy_score", "regressor": "training_r2_score"}.get(kind, "")
+    definer = next((base for base in type(estimator).__mro__ if "score" in vars(base)), None)
+    if definer is not None and definer.__name__ in ("ClassifierMixin", "RegressorMixin") and standard in result.metrics:
+        result.metrics["training_score"] = result.metrics[standard]
+        return
+    score = getattr(estimator, "score", None)
+    if score is not None:
+        _put(result, "score", score, used.data, used.target)

@@ -1,0 +1,54 @@
+"""Threads: work that is handed to another thread keeps the scope of the context that handed it over.
+
+Hooked: `threading.Thread.start` and the work items of `ThreadPoolExecutor`. Recorded: nothing. So fits in threads that
+were started under an explicit run join that run, and threads that a training call starts open none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from autotrack.hooks.patching import Call, Patcher
+from autotrack.integrations.options import IntegrationConfig
+from autotrack.tracking import scope
+
+_submitted: WeakKeyDictionary[Any, scope.Stack] = WeakKeyDictionary()
+
+
+def instrument(patcher: Patcher, configuration: Callable[[], IntegrationConfig]) -> None:
+    """Put the patches on."""
+    import threading
+
+    del configuration
+    patcher.method(threading.Thread, "start", on_start)
+    patcher.when_imported("concurrent.futures.thread", lambda module: _instrument_pool(patcher, module))
+
+
+def _instrument_pool(patcher: Patcher, module: ModuleType) -> None:
+    patcher.method(module._WorkItem, "__init__", on_submit)
+    patcher.method(module._WorkItem, "run", on_work)
+
+
+def on_start(call: Call) -> Any:
+    """A thread is about to start."""
+    scope.inherit(call.instance)
+    yield
+
+
+def on_submit(call: Call) -> Any:
+    """Work was handed to a pool of threads."""
+    yield
+    frames = scope.stack()
+    if frames:
+        _submitted[call.instance] = frames
+
+
+def on_work(call: Call) -> Any:
+    """A thread of a pool begins a piece of work."""
+    frames = _submitted.pop(call.instance, ())
+    # A pool's thread was started by whoever needed it first: what it inherited is not this work's.
+    with scope.within(frames):
+        yield

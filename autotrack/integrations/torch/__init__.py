@@ -1,0 +1,374 @@
+"""PyTorch: plain training loops, without a line changed.
+
+Hooked: torch's own hook behind optimizer steps; `backward`; the losses in `torch.nn.functional`; how optimizers,
+passes over a `DataLoader` and batches begin; `clip_grad_norm_`; `GradScaler.scale`; `torch.save`; `torch.compile`; the
+scalars of TensorBoard's `SummaryWriter`; `compute` of torchmetrics. All of them only look on at finished calls. Until
+the first module that is trained is called, a hook in front of modules reads what it is given.
+
+Recorded: one run for the lifetime of an optimizer's parameters. The loss of every step, under the name of the variable
+that `backward` was called on; learning rates as they change; gradient norms where they are clipped; epochs, rows a
+second and the share of waiting, from passes over the loader; losses computed in evaluation, averaged over a pass.
+Parameters of optimizer, module and loader; a summary of the module; files of `torch.save`; the module at the end.
+
+Deliberately not: what runs inside another training call (skorch, Lightning), in workers of a `DataLoader`, inside
+compiled graphs; `torch.autograd.grad`.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from types import FrameType, ModuleType
+from typing import Any
+from weakref import WeakKeyDictionary, ref
+
+from autotrack import origin
+from autotrack.hooks import guard, taps
+from autotrack.hooks.patching import Patcher
+from autotrack.integrations.options import IntegrationConfig
+from autotrack.integrations.torch import mirrors, names
+from autotrack.integrations.torch.loops import NAME, Loop
+from autotrack.integrations.torch.passes import Pass
+from autotrack.integrations.torch.registry import Loops, leaf_of
+from autotrack.integrations.torch.validation import rows_of
+from autotrack.tracking import scope
+
+LOSSES = (
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_embedding_loss", "cross_entropy", "ctc_loss",
+    "gaussian_nll_loss", "hinge_embedding_loss", "huber_loss", "kl_div", "l1_loss", "margin_ranking_loss", "mse_loss",
+    "multi_margin_loss", "multilabel_margin_loss", "multilabel_soft_margin_loss", "nll_loss", "poisson_nll_loss",
+    "smooth_l1_loss", "soft_margin_loss", "triplet_margin_loss", "triplet_margin_with_distance_loss",
+)  # fmt: skip
+"""Functions of `torch.nn.functional`; the modules of the same names call them."""
+
+MAX_CALLS = 1_000
+"""Calls of other modules after which the one that is to be trained is waited for no longer."""
+
+_health = guard.health(NAME)
+
+Args = tuple[Any, ...]
+Kwargs = dict[str, Any]
+
+
+class _Eager:
+    """True outside of what torch compiles: nothing of ours goes into a compiled graph."""
+
+    def __init__(self, is_compiling: Callable[[], bool]) -> None:
+        self._is_compiling = is_compiling
+
+    def __len__(self) -> int:
+        return 0 if self._is_compiling() else 1
+
+
+def instrument(patcher: Patcher, configuration: Callable[[], IntegrationConfig]) -> None:
+    """Put the patches on."""
+    from torch.optim.optimizer import register_optimizer_step_post_hook
+
+    torch: Any = sys.modules["torch"]
+    hooks = Hooks(configuration)
+    step = register_optimizer_step_post_hook(hooks.after_step)
+    patcher.on_revert(step.remove)
+    patcher.on_revert(hooks.forget)
+    patcher.tap(torch.autograd, "backward", hooks.on_backward, rebind_in=_is_users)
+    patcher.tap(torch.optim.Optimizer, "__init__", hooks.on_optimizer)
+    patcher.tap(torch.nn.Module, "named_parameters", hooks.on_parameters)
+    patcher.tap(torch.nn.Module, "eval", hooks.on_eval)
+    patcher.tap(torch, "compile", hooks.on_compile, rebind_in=_is_users)
+    patcher.tap(torch, "save", hooks.on_save, rebind_in=_is_users)
+    patcher.tap(torch.nn.utils, "clip_grad_norm_", hooks.on_clip, rebind_in=_is_users)
+    eager = _Eager(torch.compiler.is_compiling)
+    for name in LOSSES:
+        if hasattr(torch.nn.functional, name):
+            patcher.tap(torch.nn.functional, name, partial(hooks.on_loss, name), watch=eager, rebind_in=_is_users)
+    patcher.when_imported("torch.utils.data.dataloader", partial(hooks.instrument_loader, patcher))
+    scaler = getattr(torch.amp, "GradScaler", None) or torch.cuda.amp.GradScaler
+    patcher.tap(scaler, "scale", hooks.on_scale)
+    for package in ("torch.utils.tensorboard.writer", "tensorboardX.writer"):
+        patcher.when_imported(package, partial(hooks.instrument_writer, patcher))
+    patcher.when_imported("torchmetrics.metric", partial(hooks.instrument_metrics, patcher))
+
+
+def _is_users(module: ModuleType) -> bool:
+    return not origin.is_library_module(module.__name__)
+
+
+class _Now(threading.local):
+    """What a thread has seen since its last step."""
+
+    def __init__(self) -> None:
+        self.values: list[tuple[str, Any]] = []
+        self.source: Pass | None = None
+        """The pass that the last batch is of."""
+        self.batch: Pass | None = None
+        """The same, until a step has been made with that batch."""
+        self.evaluated: Any = None
+        """Weak reference to the module that was put into evaluation mode last."""
+        self.scaled: tuple[Any, Any] | None = None
+        """Weak reference to a loss that `GradScaler` scaled, and the loss before."""
+
+
+class Hooks:
+    """What looks on, and what that has seen."""
+
+    def __init__(self, configuration: Callable[[], IntegrationConfig]) -> None:
+        import torch
+
+        self.loops = Loops(configuration)
+        self._torch: Any = torch
+        self._now = _Now()
+        self._names = names.Names()
+        self._passes: WeakKeyDictionary[Any, Pass] = WeakKeyDictionary()
+        self._first_call: Any = None
+        """Handle of the hook that waits for a module to be called."""
+        self._calls = 0
+        """Modules that it has seen."""
+
+    def forget(self) -> None:
+        """The patches are taken off."""
+        self._stop_waiting()
+        self.loops.finish_all()
+        self._names.clear()
+
+    def value_of(self, tensor: Any) -> Any:
+        """A tensor's number; of an accelerator the tensor itself, apart from its graph; None where it has none."""
+        if not tensor.is_cpu or type(tensor) is not self._torch.Tensor:
+            return None if tensor.is_meta else tensor.detach().clone()
+        try:
+            return tensor.item()
+        except RuntimeError:  # one of many that `torch.func` computes at once
+            return None
+
+    def on_backward(self, result: Any, args: Args, kwargs: Kwargs) -> None:
+        """`loss.backward()`, or `torch.autograd.backward(loss)`, which that comes down to."""
+        if scope.silenced():
+            return
+        tensor: Any = args[0] if args else kwargs.get("tensors")
+        if type(tensor) in (tuple, list) and len(tensor) == 1:
+            tensor = tensor[0]
+        if not isinstance(tensor, self._torch.Tensor) or tensor.numel() != 1:
+            return
+        now, frame = self._now, _outside_torch(taps.caller())
+        scaled, now.scaled = now.scaled, None
+        value = scaled[1] if scaled is not None and scaled[0]() is tensor else self.value_of(tensor)
+        if value is None:
+            return
+        name = self._names.at(frame, "loss", names.loss_of_backward) or "loss"
+        now.values.append((name, value))
+        if not self.loops.has_optimizers():
+            self._step_by_hand(tensor, frame)
+        elif len(now.values) > 10_000:  # gradients that no optimizer ever uses
+            del now.values[:-1]
+
+    def _step_by_hand(self, tensor: Any, frame: FrameType | None) -> None:
+        values, self._now.values = self._now.values, []
+        batch, self._now.batch = self._now.batch, None
+        leaf = leaf_of(tensor)
+        loop = None if leaf is None else self.loops.of_manual(leaf, partial(names.program_frame, frame))
+        if loop is not None:
+            self.loops.last = loop
+            loop.after_manual(values, batch)
+
+    def after_step(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """torch's own hook: an optimizer has made a step."""
+        guard.call(_health, "optimizer step", self._stepped, optimizer, args, kwargs)
+
+    def _stepped(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        now = self._now
+        values, now.values = now.values, []
+        batch, now.batch = now.batch, None
+        if scope.silenced():
+            return
+        trained = self.loops.of_optimizer(optimizer, _program)
+        loop = trained.loop
+        if loop is not None:
+            self.loops.last = loop
+            closure = (len(args) > 1 and args[1] is not None) or "closure" in kwargs
+            loop.after_step(trained, values, closure, batch)
+
+    def on_optimizer(self, result: Any, args: Args, kwargs: Kwargs) -> None:
+        """An optimizer was made."""
+        if not scope.silenced():
+            self.loops.made(args[0], self._names.at(_program(), "optimizer", names.assigned))
+            self._wait_for_module()
+
+    def on_parameters(self, result: Any, args: Args, kwargs: Kwargs) -> None:
+        """A module gives out its parameters; what it says of its parts is said by them, too."""
+        if not scope.silenced() and not kwargs.get("prefix"):
+            self.loops.offered(args[0])
+
+    def on_compile(self, result: Any, args: Args, kwargs: Kwargs) -> None:
+        """`torch.compile`: a hook on modules would be compiled in, so there is none from here on."""
+        del result, args, kwargs
+        self.loops.compiled = True
+        self._stop_waiting()
+
+    def _wait_for_module(self) -> None:
+        """Have the first call of a module that is trained seen."""
+        if self._first_call is None and not (self.loops.compiled or _has_compiled()):
+            register = self._torch.nn.modules.module.register_module_forward_pre_hook
+            self._first_call = register(self._before_module)
+
+    def _stop_waiting(self) -> None:
+        handle, self._first_call, self._calls = self._first_call, None, 0
+        if handle is not None:
+            handle.remove()
+
+    def _before_module(self, module: Any, args: tuple[Any, ...]) -> None:
+        guard.call(_health, "first call of a module", self._look_at_module, module, args)
+
+    def _look_at_module(self, module: Any, args: tuple[Any, ...]) -> None:
+        wanted = self.loops.awaited()
+        self._calls += 1
+        if not wanted or self._calls > MAX_CALLS:
+            self._stop_waiting()
+        elif any(id(one) in wanted for one in module.parameters()):
+            self._stop_waiting()
+            self.loops.offered(module)
+            self.loops.called(module, args[0] if len(args) == 1 else None)
+
+    def on_eval(self, result: Any, args: Args, kwargs: Kwargs) -> None:
+        """`module.eval()`: what comes is not training."""
+        self._now.evaluated = ref(args[0])
+
+    def on_loss(self, name: str, result: Any, args: Args, kwargs: Kwargs) -> None:
+        """A loss was computed: in evaluation mode, or without gradients, it is one of validation."""
+        evaluated = self._now.evaluated
+        module = evaluated() if evaluated is not None else None
+        if self._torch.is_grad_enabled() and (module is None or module.training):
+            return
+        if scope.silenced():
+            return
+        loop = self.loops.of_module(module) if module is not None and not module.training else None
+        loop = loop or self.loops.current()
+        result = result
+        if loop is None or not isinstance(result, self._torch.Tensor) or result.numel() != 1:
+            return
+        value = self.value_of(result)
+        if value is None:
+            return
+        variable = self._names.at(_program(), name, names.assigned)
+        target = args[1] if len(args) > 1 else kwargs.get("target")
+        is_sum = kwargs.get("reduction") == "sum"
+        key = names.validation_name(variable, name)
+        loop.validation.add(key, value, rows_of(target), is_sum)
+
+    def on_pass(self, result: Any, args: Args, kwargs: Kwargs) -> None:
+        """A pass over a loader begins."""
+        if not scope.silenced():
+            before = self._passes.get(result)
+            if before is not None:
+                before.ended = True
+            self._passes[result] = Pass(args[0], result)
+
+    def on_batch(self, result: Any, args: Args, kwargs: Kwargs, seconds: float) -> None:
+        """A loader gave a batch."""
+        source = self._now.source
+        if source is None or source.iterator() is not args[0] or source.ended:
+            source = self._now.source = self._passes.get(args[0])
+            if source is None:
+                return
+        evaluated = self._now.evaluated
+        module = evaluated() if evaluated is not None else None
+        if self._torch.is_grad_enabled() and (module is None or module.training):
+            self._now.batch = source
+        source.batches += 1
+        source.waited += seconds
+
+    def on_scale(self, result: Any, args: Args, kwargs: Kwargs) -> None:
+        """`GradScaler.scale`: what is recorded is the loss itself."""
+        loss, scaled = args[1] if len(args) > 1 else kwargs.get("outputs"), result
+        if scaled is not loss and isinstance(scaled, self._torch.Tensor) and scaled.numel() == 1:
+            self._now.scaled = ref(scaled), self.value_of(loss)
+            self.loops.scaled = True
+
+    def on_clip(self, result: Any, args: Args, kwargs: Kwargs) -> None:
+        """`clip_grad_norm_` gives the norm before."""
+        value = self.value_of(result) if isinstance(result, self._torch.Tensor) and not scope.silenced() else None
+        if value is not None:
+            self._now.values.append(("grad_norm", value))
+
+    def on_save(self, result: Any, args: Args, kwargs: Kwargs) -> None:
+        """`torch.save` wrote a file."""
+        loop = None if scope.silenced() else self.loops.current()
+        path = mirrors.path_of(args, kwargs)
+        if loop is not None and path is not None:
+            loop.add_checkpoint(path)
+
+    def instrument_loader(self, patcher: Patcher, module: ModuleType) -> None:
+        """See passes over loaders, and their batches."""
+        patcher.tap(module.DataLoader, "__iter__", self.on_pass)
+        patcher.tap(module._BaseDataLoaderIter, "__next__", self.on_batch, timed=True)
+
+    def instrument_writer(self, patcher: Patcher, module: ModuleType) -> None:
+        """Mirror the scalars of a TensorBoard writer."""
+        patcher.tap(module.SummaryWriter, "add_scalar", self.on_scalar)
+        patcher.tap(module.SummaryWriter, "add_scalars", self.on_scalars)
+        patcher.tap(module.SummaryWriter, "add_hparams", self.on_hparams)
+
+    def _run(self) -> Any:
+        """The run that is mirrored into: the program's own, else that of the loop that made the last step."""
+        if scope.silenced():
+            return None
+        loop: Loop | None = self.loops.current()
+        return scope.explicit_run() or (loop.run if loop is not None else None)
+
+    def on_scalar(self, result: Any, args: Args, kwargs: Kwargs) -> None:
+        """`add_scalar(tag, value, step)`."""
+        run = self._run()
+        if run is not None and not mirrors.is_nested(taps.caller()):
+            mirrors.log_scalar(run, args[1:], kwargs, self._torch)
+
+    def on_scalars(self, result: Any, args: Args, kwargs: Kwargs) -> None:
+        """`add_scalars(tag, values by name, step)`."""
+        run = self._run()
+        if run is not None:
+            mirrors.log_scalars(run, args[1:], kwargs, self._torch)
+
+    def on_hparams(self, result: Any, args: Args, kwargs: Kwargs) -> None:
+        """`add_hparams(parameters, metrics)`."""
+        run = self._run()
+        if run is not None:
+            mirrors.log_hparams(run, args[1:], kwargs, self._torch)
+
+    def instrument_metrics(self, patcher: Patcher, module: ModuleType) -> None:
+        """See what metrics of torchmetrics come to."""
+        patcher.tap(module, "_squeeze_if_scalar", self.on_metric)
+
+    def on_metric(self, result: Any, args: Args, kwargs: Kwargs) -> None:
+        """`metric.compute()`, called by the program."""
+        loop = None if scope.silenced() else self.loops.current()
+        frame = mirrors.frame_of_compute(taps.caller())
+        if loop is None or frame is None or not origin.is_users(frame):
+            return
+        name = self._names.at(frame, "metric", names.receiver) or self._names.at(frame, "metric into", names.assigned)
+        result = result
+        values = result if isinstance(result, dict) else {"": result}
+        for key, value in values.items():
+            number = self.value_of(value) if isinstance(value, self._torch.Tensor) and value.numel() == 1 else None
+            if number is not None:
+                full = "_".join(part for part in (name or "metric", str(key)) if part)
+                loop.add(full, number, max(0, loop.steps - 1))
+
+
+def _has_compiled() -> bool:
+    """Whether the program had something compiled before recording was switched on."""
+    backends = getattr(sys.modules.get("torch._dynamo.eval_frame"), "cached_backends", {})
+    return any(one is not None for one in backends.values())  # "none" stands for functions that are not to be compiled
+
+
+def _outside_torch(frame: FrameType | None) -> FrameType | None:
+    """The frame that called `backward`, outside torch."""
+    while frame is not None:
+        name = frame.f_globals.get("__name__")
+        if type(name) is not str or not name.startswith("torch."):
+            break
+        frame = frame.f_back
+    if frame is not None and not origin.is_users(frame):
+        return names.program_frame(frame) or frame
+    return frame
+
+
+def _program() -> FrameType | None:
+    return names.program_frame(sys._getframe(1))

@@ -1,0 +1,81 @@
+"""What a training is of: optimizers, and the module that they train."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+_PLAIN = (bool, int, float, str, tuple, type(None))
+MAX_LINES = 1_000
+"""Lines of a summary."""
+
+
+def optimizer_params(optimizer: Any) -> dict[str, Any]:
+    """Class and hyper-parameters of an optimizer; those in which its groups differ once for each group."""
+    found: dict[str, Any] = {"optimizer": type(optimizer).__name__}
+    groups = [{key: _plain(value) for key, value in group.items() if key != "params"} for group in _groups(optimizer)]
+    if not groups:
+        return found
+    for key, value in groups[0].items():
+        values = [group.get(key) for group in groups]
+        if any(other != value for other in values):
+            found.update({f"{key}_group_{index}": one for index, one in enumerate(values)})
+        else:
+            found[key] = value
+    return found
+
+
+def _groups(optimizer: Any) -> list[dict[str, Any]]:
+    return list(optimizer.param_groups)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, _PLAIN):
+        return value
+    # A learning rate may be a tensor; one of an accelerator would have to be waited for.
+    return value.item() if getattr(value, "is_cpu", False) and value.numel() == 1 else type(value).__name__
+
+
+def model_params(modules: Iterable[Any], parameters: Iterable[Any]) -> dict[str, Any]:
+    """Class, sizes, device and dtype of what is trained.
+
+    Args:
+        modules: The modules.
+        parameters: The trained parameters, for loops without a module.
+    """
+    found = list(modules)
+    weights = [weight for module in found for weight in module.parameters()] or list(parameters)
+    if not weights:
+        return {}
+    described = {
+        "parameters": sum(weight.numel() for weight in weights),
+        "trainable_parameters": sum(weight.numel() for weight in weights if weight.requires_grad),
+        "device": " ".join(sorted({str(weight.device) for weight in weights})),
+        "dtype": " ".join(sorted({str(weight.dtype).removeprefix("torch.") for weight in weights})),
+    }
+    return (
+        {"model": " ".join(type(unwrapped(module)).__name__ for module in found), **described} if found else described
+    )
+
+
+def unwrapped(module: Any) -> Any:
+    """The program's own module inside what compiles or distributes it."""
+    kind = type(module).__name__
+    if kind == "OptimizedModule":
+        return unwrapped(module._orig_mod)
+    if kind in ("DataParallel", "DistributedDataParallel"):
+        return unwrapped(module.module)
+    return module
+
+
+def summary_of(module: Any) -> str:
+    """A table of a module's parts, their classes and how many parameters each has itself."""
+    lines = [f"{'part':40} {'class':30} {'parameters':>14} {'trainable':>14}"]
+    for name, part in module.named_modules():
+        own = list(part.parameters(recurse=False))
+        total, free = sum(one.numel() for one in own), sum(one.numel() for one in own if one.requires_grad)
+        lines.append(f"{name or '(whole)':40} {type(part).__name__:30} {total:14,} {free:14,}")
+        if len(lines) > MAX_LINES:
+            lines.append("...")
+            break
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,333 @@
+"""One training loop, from its first step until its parameters are gone, and all loops of this process."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+from weakref import ref
+
+import msgspec
+
+from autotrack import clock, config, events
+from autotrack.hooks import guard
+from autotrack.integrations.options import IntegrationConfig
+from autotrack.integrations.torch import describe
+from autotrack.integrations.torch.models import Parts, snapshot_of, taken_apart
+from autotrack.integrations.torch.passes import Pass, description_of
+from autotrack.integrations.torch.validation import Validation
+from autotrack.models.snapshot import NoSnapshot
+from autotrack.streams import sha256_of
+from autotrack.tracking import behind, outputs
+from autotrack.tracking.failure import EndStatus
+from autotrack.tracking.fit_data import FitData, dataset_of, loader_data_of
+from autotrack.tracking.run import RunWriter
+from autotrack.tracking.training import Training
+
+NAME = "torch"
+
+MAX_WAITING = 100
+"""Points that wait to be written together."""
+
+MAX_SECONDS = 0.25
+"""Seconds that a point waits, while steps go on; slower loops write every step at once."""
+
+RENEWAL = 2.0
+"""Seconds after which it is looked again whether parameters have other memory than before."""
+
+MAX_CHECKPOINTS = 100
+"""Files of `torch.save` that are kept with a training."""
+
+_health = guard.health(NAME)
+
+
+class Kept(msgspec.Struct):
+    """A module that is to be stored when the loop ends."""
+
+    module: ref[Any]
+    parts: Parts | NoSnapshot
+    name: str
+
+
+class Trained:
+    """An optimizer in a loop: how many steps it made, and the learning rates that are recorded."""
+
+    __slots__ = ("loop", "name", "optimizer", "rates", "steps")
+
+    def __init__(self, optimizer: Any, loop: Loop | None, name: str) -> None:
+        self.optimizer = ref(optimizer)
+        self.loop = loop
+        """None where nothing is to be recorded."""
+        self.name = name
+        self.steps = 0
+        self.rates: list[Any] = []
+
+
+class Loop:
+    """A training loop, as a companion of the run that it records into."""
+
+    def __init__(self, session: Training, run: RunWriter, options: IntegrationConfig) -> None:
+        self.session = session
+        self.run = run
+        self.options = options
+        self.steps = 0
+        self.epochs = 0
+        self.by_hand = False
+        """Steps are those of `backward`, so far: no optimizer is known."""
+        self.validation = Validation()
+        self.inputs: Any = None
+        self.source: Pass | None = None
+        self._suffix = behind.suffix_of(session.number)
+        self._points: list[tuple[str, float, int, int]] = []
+        self._written = self._renewed = perf_counter()
+        self._lock = threading.RLock()
+        self._parameters: dict[int, ref[Any]] = {}
+        self._kept: list[Kept] = []
+        self._checkpoints: dict[str, dict[str, Any]] = {}
+        self._epoch_began = 0.0
+        self.ended = False
+        run.add_companion(self)
+
+    def watch(self, parameters: Iterable[Any]) -> None:
+        """The loop lasts as long as these parameters."""
+        self._parameters.update({id(one): ref(one, partial(self._gone, id(one))) for one in parameters})
+
+    def _gone(self, key: int, reference: ref[Any]) -> None:
+        if self._parameters.get(key) is reference:
+            del self._parameters[key]
+        if not self._parameters and not self.ended:
+            # Called wherever the program drops its last reference: nothing is done here.
+            self.run.recorder.worker.submit(self.finish)
+
+    def add(self, key: str, value: Any, step: int) -> None:
+        """A point of a curve: a number, or a tensor of an accelerator, which is not waited for."""
+        if type(value) is float:
+            self._points.append((key + self._suffix, value, step, clock.now()))
+        else:
+            self.run.log_tensor(key + self._suffix, value, step)
+
+    def after_step(self, trained: Trained, values: list[tuple[str, Any]], closure: bool, source: Pass | None) -> None:
+        """An optimizer has made a step.
+
+        Args:
+            trained: The optimizer.
+            values: Names and values that came since the last step: of several under a name the mean.
+            closure: Whether it called a closure: of several under a name the first, at the weights before the step.
+            source: The pass that the batch is of.
+        """
+        if self.validation:
+            self.end_validation()
+        step = trained.steps
+        trained.steps = step + 1
+        if trained.steps > self.steps:
+            self.steps = trained.steps
+        if source is not None and source is not self.source:
+            self._next_epoch(source, step)
+        for name, value in values if len(values) < 2 else _merged(values, closure):
+            self.add(name, value, step)
+        self._note_rates(trained, step)
+        if len(self._points) >= MAX_WAITING or perf_counter() - self._written > MAX_SECONDS:
+            self.flush()
+            self._renew_parts()
+
+    def after_manual(self, values: list[tuple[str, Any]], source: Pass | None) -> None:
+        """A `backward` without an optimizer is a step, too."""
+        self.by_hand = True
+        if self.validation:
+            self.end_validation()
+        if source is not None and source is not self.source:
+            self._next_epoch(source, self.steps)
+        for name, value in values:
+            self.add(name, value, self.steps)
+        self.steps += 1
+        if len(self._points) >= MAX_WAITING or perf_counter() - self._written > MAX_SECONDS:
+            self.flush()
+
+    def _note_rates(self, trained: Trained, step: int) -> None:
+        groups = trained.optimizer().param_groups  # type: ignore[union-attr]
+        rates = trained.rates
+        for index, group in enumerate(groups):
+            rate = group.get("lr")
+            if index < len(rates):
+                if rates[index] == rate:
+                    continue
+                rates[index] = rate
+            else:
+                rates.append(rate)
+            if type(rate) is float or type(rate) is int:
+                key = "lr" if len(groups) == 1 else f"lr_group_{index}"
+                self.add(f"{trained.name}.{key}" if trained.name else key, float(rate), step)
+            elif rate is not None:
+                rates[index] = float("nan")  # a tensor is changed in place: it never compares equal
+                self.add("lr" if len(groups) == 1 else f"lr_group_{index}", rate, step)
+
+    def _next_epoch(self, source: Pass, step: int) -> None:
+        self._end_epoch()
+        loader = source.loader()
+        if self.source is None and loader is not None:
+            self.run.log_fit_params(description_of(loader), "DataLoader", self.session.number)
+            if self.options.log_datasets:
+                guard.call(_health, "data", self._describe_data, loader)
+        self.source = source
+        self.epochs += 1
+        self._epoch_began = source.first
+        self.add("epoch", float(self.epochs), step)
+
+    def _describe_data(self, loader: Any) -> None:
+        data = loader_data_of(loader, "train", config.settings().max_sample_size)
+        if data is not None:
+            job = partial(behind.guarded, self.run, NAME, "data", partial(self._log_data, data))
+            behind.submit(self.run, job, data.nbytes, "datasets")
+
+    def _log_data(self, data: FitData) -> None:
+        self.run.log_dataset(dataset_of(data), "train", fit_id=self.session.fit_id)
+
+    def _end_epoch(self) -> None:
+        if self.source is not None:
+            for key, value in self.source.pace(perf_counter() - self._epoch_began).items():
+                self.add(key, value, max(0, self.steps - 1))
+
+    def end_validation(self) -> None:
+        """A pass of validation is over."""
+        for name, value in self.validation.take().items():
+            self.add(name, value, max(0, self.steps - 1))
+
+    def flush(self) -> None:
+        """Write the points that wait."""
+        with self._lock:
+            points = self._points[:]
+            # The same list: another thread may be adding to it in this moment.
+            del self._points[: len(points)]
+            self._written = perf_counter()
+        if points:
+            self.run.log_batch(points, [], {})
+
+    def keep(self, modules: list[Any], inputs: Any) -> None:
+        """The modules that are trained.
+
+        Args:
+            modules: The modules.
+            inputs: Something like the first argument of the first one; None where that is not known.
+        """
+        self.inputs = inputs
+        if self.options.log_models:
+            for index, module in enumerate(modules, 1):
+                name = f"model{self._suffix}" if len(modules) == 1 else f"model{self._suffix}_{index}"
+                self._kept.append(Kept(ref(module), _taken_apart(module), name))
+
+    def _renew_parts(self) -> None:
+        """The program may have given parameters other memory: by `p.data = ...`, or moved to another device."""
+        if perf_counter() - self._renewed < RENEWAL:
+            return
+        self._renewed = perf_counter()
+        for kept in self._kept:
+            module = kept.module()
+            if module is not None and isinstance(kept.parts, Parts) and not kept.parts.are_of(module):
+                kept.parts = _taken_apart(module)
+
+    def store_text(self, text: str, name: str) -> None:
+        """Keep a text among the run's files."""
+        job = partial(outputs.store_bytes, self.run, text.encode(), f"{name}{self._suffix}.txt")
+        self.run.recorder.worker.submit(job)
+
+    def add_checkpoint(self, path: str) -> None:
+        """A file that `torch.save` wrote; hashed behind the training thread."""
+        if len(self._checkpoints) < MAX_CHECKPOINTS or path in self._checkpoints:
+            self.run.recorder.worker.submit(partial(self._note_checkpoint, path, self.steps, self.epochs))
+
+    def _note_checkpoint(self, path: str, step: int, epoch: int) -> None:
+        try:
+            size = os.path.getsize(path)
+            digest = sha256_of(Path(path))
+        except OSError:  # written over, or removed, by now
+            return
+        self._checkpoints[path] = {"path": path, "size": size, "sha256": digest, "step": step, "epoch": epoch}
+        if not self.ended:
+            self.session.note(checkpoints=list(self._checkpoints.values()))
+
+    def close(self, status: EndStatus, error: events.ErrorInfo | None) -> None:
+        """The run ends, or the loop does: write what waits, and have the model stored."""
+        with self._lock:
+            if self.ended:
+                return
+            self.ended = True
+        if self.session.is_elsewhere():
+            return
+        self.end_validation()
+        self._end_epoch()
+        self.flush()
+        numbers = {"epochs": self.epochs, "steps": self.steps}
+        self.session.details.update({key: value for key, value in numbers.items() if value})
+        if self._checkpoints:
+            self.session.details["checkpoints"] = list(self._checkpoints.values())
+        self.session.close(status, error)
+        self.run.remove_companion(self)
+        guard.call(_health, "model", self._submit_models)
+
+    def finish(self) -> None:
+        """The loop is over, and so is a run that was opened for it."""
+        if self.session.is_elsewhere():
+            return
+        self.close("FINISHED", None)
+        self.session.end_run("FINISHED")
+
+    def _submit_models(self) -> None:
+        kept, self._kept = self._kept, []
+        for one in kept:
+            self._submit_model(one)
+
+    def _submit_model(self, kept: Kept) -> None:
+        module = kept.module()
+        parts = kept.parts if module is None else _taken_apart(module)
+        if isinstance(parts, NoSnapshot):
+            self.run.degrade(f"the model is not recorded: {parts.reason}")
+            return
+        if module is not None:  # it may be trained on, in another run
+            parts.tensors = [one.clone() for one in parts.tensors]
+        size = sum(one.numel() * one.element_size() for one in parts.tensors)
+        job = partial(behind.guarded, self.run, NAME, "model", partial(self._store, parts, kept.name))
+        behind.submit(self.run, job, size, "models")
+
+    def _store(self, parts: Parts, name: str) -> None:
+        snapshot = snapshot_of(parts, config.settings().max_model_size)
+        if isinstance(snapshot, NoSnapshot):
+            self.run.degrade(f"the model is not recorded: {snapshot.reason}")
+            return
+        model_id: str | None = clock.new_id()
+        if self.options.log_models == "best":
+            model_id = outputs.place_of_best(self.run, None, str(model_id))
+        outputs.record_model(
+            self.run, "pytorch", snapshot, name=name, model_id=str(model_id), step=self.steps,
+            inputs=self.inputs if self.options.log_model_signatures else None,
+            registered_model_name=self.options.registered_model_name,
+        )  # fmt: skip
+
+
+def _taken_apart(module: Any) -> Parts | NoSnapshot:
+    return taken_apart(describe.unwrapped(module), config.settings().max_model_size)
+
+
+def _merged(values: list[tuple[str, Any]], first: bool) -> list[tuple[str, Any]]:
+    """One value for each name: the first, or the mean."""
+    found: dict[str, list[Any]] = {}
+    for name, value in values:
+        found.setdefault(name, []).append(value)
+    return [(name, some[0] if first else sum(some[1:], some[0]) / len(some)) for name, some in found.items()]
+
+
+def log_description(loop: Loop, optimizers: list[Trained], modules: list[Any], parameters: list[Any]) -> None:
+    """Parameters of a loop that begins: of its optimizers and of its module."""
+    params: dict[str, Any] = describe.model_params(modules, parameters)
+    for trained in optimizers:
+        optimizer = trained.optimizer()
+        if optimizer is not None:
+            prefix = f"{trained.name}." if trained.name else ""
+            params.update({prefix + key: value for key, value in describe.optimizer_params(optimizer).items()})
+    loop.run.log_fit_params(params, "torch", loop.session.number)
+    if modules:
+        text = "\n".join(describe.summary_of(describe.unwrapped(module)) for module in modules)
+        loop.store_text(text, "model_summary")

@@ -1,0 +1,232 @@
+"""Which loop a step belongs to: all loops of this process, by optimizer and by parameter."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from types import FrameType
+from typing import Any
+from weakref import ref
+
+from autotrack.integrations.options import IntegrationConfig
+from autotrack.integrations.torch import describe
+from autotrack.integrations.torch.loops import NAME, Loop, Trained, log_description
+from autotrack.integrations.torch.models import input_like
+from autotrack.tracking import training
+
+MAX_KNOWN = 200
+"""Modules and optimizers that are remembered until a loop is found for them."""
+
+
+class Loops:
+    """All loops. A loop begins with the first step of an optimizer, and takes those along that were made before it."""
+
+    def __init__(self, configuration: Callable[[], IntegrationConfig]) -> None:
+        self._configuration = configuration
+        self._lock = threading.RLock()
+        self._trained: dict[int, Trained] = {}
+        """By id of the optimizer; the weak reference in it tells whether that is still the one."""
+        self._by_parameter: dict[int, tuple[ref[Any], Loop]] = {}
+        self._made: deque[tuple[ref[Any], str]] = deque(maxlen=MAX_KNOWN)
+        """Optimizers that have made no step, and the program's names for them."""
+        self._modules: deque[ref[Any]] = deque(maxlen=MAX_KNOWN)
+        """Modules that gave out their parameters."""
+        self._pid = os.getpid()
+        self.last: Loop | None = None
+        """The loop that made the last step."""
+        self._called: tuple[ref[Any], Any] | None = None
+        """The module that was called last, of those to be trained, and what it was given, without its contents."""
+        self._recent: ref[Any] | None = None
+        """An optimizer that made a step."""
+        self.compiled = False
+        self.scaled = False
+
+    def made(self, optimizer: Any, name: str) -> None:
+        """An optimizer was made."""
+        self._made.append((ref(optimizer), name))
+
+    def offered(self, module: Any) -> None:
+        """A module gave out its parameters, or was otherwise named as a whole."""
+        if not any(one() is module for one in self._modules):
+            self._modules.append(ref(module))
+
+    def called(self, module: Any, inputs: Any) -> None:
+        """A module that is to be trained was called for the first time."""
+        self._called = ref(module), input_like(inputs)
+
+    def awaited(self) -> set[int]:
+        """Ids of the parameters of optimizers that have made no step."""
+        optimizers = [one for one, _ in self._made]
+        return {id(one) for some in optimizers if (made := some()) is not None for one in parameters_of(made)}
+
+    def has_optimizers(self) -> bool:
+        """Whether any optimizer is alive, with steps or without."""
+        recent = self._recent() if self._recent is not None else None
+        if recent is not None:
+            return True
+        waiting = any(one() is not None for one, _ in list(self._made))
+        return waiting or any(one.optimizer() is not None for one in list(self._trained.values()))
+
+    def of_optimizer(self, optimizer: Any, frame: Callable[[], FrameType | None]) -> Trained:
+        """What is known of an optimizer that has made a step; with its first, a loop may begin.
+
+        Args:
+            optimizer: The optimizer.
+            frame: Finds the program's frame that made it.
+        """
+        if self._pid != os.getpid():
+            self._begin_anew()
+        trained = self._trained.get(id(optimizer))
+        if trained is None or trained.optimizer() is not optimizer or (trained.loop is not None and trained.loop.ended):
+            with self._lock:
+                trained = self._begin(optimizer, frame())
+        return trained
+
+    def of_module(self, module: Any) -> Loop | None:
+        """The loop that trains a module."""
+        for one in module.parameters():
+            loop = self._of_parameter(one)
+            if loop is not None:
+                return loop
+        return None
+
+    def of_manual(self, parameter: Any, frame: Callable[[], FrameType | None]) -> Loop | None:
+        """The loop of a parameter that is trained without an optimizer; it may begin now."""
+        if self._pid != os.getpid():
+            self._begin_anew()
+        loop = self._of_parameter(parameter)
+        if loop is None:
+            with self._lock:
+                loop = self._open(frame(), [], [parameter])
+        return loop
+
+    def current(self) -> Loop | None:
+        """The loop that made the last step, while it lasts."""
+        if self.last is not None and (self.last.ended or self._pid != os.getpid()):
+            self.last = None
+        return self.last
+
+    def finish_all(self) -> None:
+        """Recording is switched off: every loop is over."""
+        with self._lock:
+            loops = {id(loop): loop for _, loop in self._by_parameter.values()}
+            self._forget()
+        for loop in loops.values():
+            if not loop.ended:
+                loop.finish()
+
+    def _forget(self) -> None:
+        self._trained, self._by_parameter, self.last, self._recent = {}, {}, None, None
+        self._made.clear()
+        self._modules.clear()
+
+    def _begin_anew(self) -> None:
+        """In a forked child: the parent's loops are the parent's."""
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+        self._forget()
+
+    def _of_parameter(self, parameter: Any) -> Loop | None:
+        found = self._by_parameter.get(id(parameter))
+        if found is None or found[0]() is not parameter or found[1].ended:
+            return None
+        return found[1]
+
+    def _begin(self, optimizer: Any, frame: FrameType | None) -> Trained:
+        """The first step of an optimizer: it goes on with a loop that trains some of its parameters, or begins one."""
+        self._prune()
+        siblings = [(made, name) for one, name in self._made if (made := one()) is not None]
+        if not any(made is optimizer for made, _ in siblings):
+            siblings.append((optimizer, ""))
+        self._made.clear()
+        several = len(siblings) > 1
+        trained = [
+            Trained(made, None, (name or f"optimizer_{index}") if several else "")
+            for index, (made, name) in enumerate(siblings, 1)
+        ]
+        loops = (self._of_parameter(one) for made, _ in siblings for one in parameters_of(made))
+        loop = next((one for one in loops if one is not None), None)
+        if loop is None:
+            loop = self._open(frame, trained, [one for made, _ in siblings for one in parameters_of(made)])
+        else:
+            self._join(loop, [one for made, _ in siblings for one in parameters_of(made)])
+            log_description(loop, [one for one in trained if one.name or loop.by_hand], [], [])
+            if loop.by_hand:  # an optimizer that was not known yet: the `backward` before was that of this step
+                loop.by_hand, loop.steps = False, loop.steps - 1
+        for one, (made, _) in zip(trained, siblings, strict=True):
+            one.loop = loop
+            one.steps = loop.steps if loop is not None else 0
+            self._trained[id(made)] = one
+        self._recent = ref(optimizer)
+        return self._trained[id(optimizer)]
+
+    def _prune(self) -> None:
+        """Forget what is gone."""
+        self._trained = {key: one for key, one in self._trained.items() if one.optimizer() is not None}
+        self._by_parameter = {key: one for key, one in self._by_parameter.items() if one[0]() is not None}
+
+    def _join(self, loop: Loop, parameters: list[Any]) -> None:
+        loop.watch(parameters)
+        self._by_parameter.update({id(one): (ref(one), loop) for one in parameters})
+
+    def _open(self, frame: FrameType | None, trained: list[Trained], parameters: list[Any]) -> Loop | None:
+        options = self._configuration()
+        modules = self.modules_of(parameters)
+        name = type(describe.unwrapped(modules[0])).__name__ if modules else "training loop"
+        first = trained[0].optimizer() if trained else None
+        call = training.Call(
+            integration=NAME,
+            kind="fit",
+            estimator=name,
+            qualified=f"{type(describe.unwrapped(modules[0])).__module__}.{name}" if modules else "torch",
+            method="loop" if first is None else type(first).__name__,
+            exclusive=options.exclusive,
+        )
+        session = training.begin(call, frame, {"autotrack.integration": NAME, **options.extra_tags})
+        if session is None or session.run is None:
+            return None
+        session.open()
+        loop = Loop(session, session.run, options)
+        self._join(loop, parameters)
+        log_description(loop, trained, modules, parameters)
+        facts = {"compiled": self.compiled, "grad_scaler": self.scaled}
+        session.run.log_fit_params({key: value for key, value in facts.items() if value}, "torch", session.number)
+        if modules:
+            called, self._called = self._called, None
+            loop.keep(modules, called[1] if called is not None and called[0]() is modules[0] else None)
+        return loop
+
+    def modules_of(self, parameters: Iterable[Any]) -> list[Any]:
+        """The modules that have these parameters, without those inside others; the largest first."""
+        wanted = {id(one) for one in parameters}
+        known = [module for one in self._modules if (module := one()) is not None]
+        having = [(module, {id(one) for one in module.parameters()}) for module in known]
+        having = [(module, held) for module, held in having if held & wanted]
+        having.sort(key=lambda one: -len(one[1]))
+        found: list[tuple[Any, set[int]]] = []
+        for module, held in having:
+            if not any(held <= other for _, other in found):
+                found.append((module, held))
+        return [module for module, _ in found]
+
+
+def parameters_of(optimizer: Any) -> list[Any]:
+    """What an optimizer trains."""
+    return [one for group in optimizer.param_groups for one in group["params"]]
+
+
+def leaf_of(tensor: Any) -> Any:
+    """A parameter that a loss depends on; None where none is found soon."""
+    waiting, seen = deque([tensor.grad_fn]), 0
+    while waiting and seen < MAX_KNOWN:
+        node = waiting.popleft()
+        seen += 1
+        if node is None:
+            continue
+        variable = getattr(node, "variable", None)
+        if variable is not None:
+            return variable
+        waiting.extend(following for following, _ in node.next_functions)
+    return None

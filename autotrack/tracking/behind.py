@@ -1,0 +1,59 @@
+"""What integrations share in what they do of a training call behind the training thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, TypeVar
+
+from autotrack.hooks import guard
+from autotrack.tracking import outputs
+from autotrack.tracking.run import RunWriter
+
+T = TypeVar("T")
+
+
+def suffix_of(number: int) -> str:
+    """What is put behind the names of what the second and later training calls of a run leave."""
+    return f"_{number}" if number > 1 else ""
+
+
+def submit(run: RunWriter, job: Callable[[], None], size: int, what: str) -> None:
+    """Have something done behind the training thread; where too much waits already, the run says that it is left out.
+
+    Args:
+        run: The run that it is for.
+        job: What to do.
+        size: Bytes that it holds in memory.
+        what: What it records, in words.
+    """
+    if not run.recorder.worker.submit(job, size):
+        run.degrade(f"recording fell behind: {what} are left out")
+
+
+def guarded(run: RunWriter, integration: str, where: str, step: Callable[[], T]) -> T | None:
+    """Do one step of a job; what fails is noted on the run and for the doctor, and the others go on."""
+    run.recorder.worker.give_way()
+    health = guard.health(integration)
+    before = health.errors
+    result = guard.call(health, where, step)
+    if health.errors > before:
+        run.degrade(f"{where}: {health.last_message()}")
+    return result
+
+
+def place_of_model(
+    run: RunWriter, log_models: bool | Literal["best"], number: int, fit_id: str, score: float | None
+) -> tuple[str, str] | None:
+    """Name and id of the model of a training call; None where the run's best one is better and the only one to keep.
+
+    Args:
+        run: The run.
+        log_models: The option of that name.
+        number: Number of the training call in its run.
+        fit_id: Its id: there is one model a training call.
+        score: The model's score, the higher the better.
+    """
+    if log_models != "best":
+        return "model" + suffix_of(number), fit_id
+    found = outputs.place_of_best(run, score, fit_id)
+    return None if found is None else ("model", found)

@@ -1,0 +1,147 @@
+"""How did it end: the status of a run or a process, and what is kept of the exception."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal
+
+from autotrack.events import ErrorInfo
+from autotrack.origin import describe, is_library_file
+from autotrack.tracking.values import storable
+
+if TYPE_CHECKING:
+    from autotrack.hooks.patching import Call, Patcher
+
+MAX_TRACEBACK = 20_000
+"""Characters of a traceback that are kept (its end)."""
+
+MAX_FRAMES = 100
+"""Frames of one exception that are kept, the innermost."""
+
+EndStatus = Literal["FINISHED", "FAILED", "KILLED"]
+
+_exit_code: Any = None
+_watch: Patcher | None = None
+
+
+def status_of(error: BaseException | None) -> EndStatus:
+    """The status that an exception, or none, means for what it ended."""
+    if error is None or isinstance(error, GeneratorExit):
+        return "FINISHED"
+    if isinstance(error, KeyboardInterrupt):
+        return "KILLED"
+    if isinstance(error, SystemExit):
+        return "FINISHED" if error.code in (None, 0, False) else "FAILED"
+    return "FAILED"
+
+
+def info_of(error: BaseException | None, caller: str = "") -> ErrorInfo | None:
+    """What is kept of an exception: type, message, traceback without autotrack's frames, the user's frame.
+
+    Args:
+        error: The exception.
+        caller: `file:line in function` of the user's call, where the exception has not got that far yet.
+    """
+    if error is None or status_of(error) == "FINISHED":
+        return None
+    from autotrack.tracking.redaction import redact
+
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return ErrorInfo(
+        type=name,
+        message=storable(redact(_message(error))[:MAX_TRACEBACK]),
+        traceback=storable(redact(_traceback_text(error))[-MAX_TRACEBACK:]),
+        frame=storable(_users_frame(error.__traceback__) or caller),
+    )
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except (TypeError, ValueError, AttributeError, RuntimeError, LookupError):
+        return f"<{type(error).__name__} whose message cannot be made>"
+
+
+def _is_ours(file: str) -> bool:
+    package = __file__.rpartition("tracking")[0]
+    return file.startswith(package) or "wrapt" in file.replace("\\", "/").split("/")[-2:-1]
+
+
+def _traceback_text(error: BaseException) -> str:
+    told = traceback.TracebackException.from_exception(error, limit=-MAX_FRAMES, compact=True)
+    _hide_our_frames(told)
+    return "".join(told.format())
+
+
+def _hide_our_frames(told: traceback.TracebackException) -> None:
+    """Also of the exceptions that led to this one, and of those that a group holds."""
+    told.stack = traceback.StackSummary.from_list([frame for frame in told.stack if not _is_ours(frame.filename)])
+    others = [told.__cause__, told.__context__, *(getattr(told, "exceptions", None) or ())]
+    for other in others:
+        if other is not None:
+            _hide_our_frames(other)
+
+
+def _users_frame(trace: TracebackType | None) -> str:
+    """The innermost frame of the user's own code."""
+    found = ""
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if not _is_ours(file) and not is_library_file(file):
+            found = f"{file}:{trace.tb_lineno} in {trace.tb_frame.f_code.co_name}"
+        trace = trace.tb_next
+    return found
+
+
+def watch_exit() -> None:
+    """Learn the code of `sys.exit(code)`, which nothing else tells at exit; a second call does nothing.
+
+    An uncaught exception is told by the interpreter itself, in `sys.last_value`, whatever `sys.excepthook` does.
+    """
+    global _watch
+    if _watch is not None:
+        return
+    from autotrack.hooks import guard
+    from autotrack.hooks.patching import Patcher
+
+    _watch = Patcher("tracking", guard.health("tracking", breaker=False))
+    _watch.function(sys, "exit", _on_exit)
+
+
+def unwatch_exit() -> None:
+    """Take the patch on `sys.exit` off, and forget what it told."""
+    global _watch
+    program_goes_on()
+    if _watch is not None:
+        _watch.revert()
+        _watch = None
+
+
+def _on_exit(call: Call) -> Any:
+    global _exit_code
+    _exit_code = call.args[0] if call.args else None
+    yield
+
+
+def program_goes_on() -> None:
+    """Something was recorded: if `sys.exit` was called before, somebody caught it."""
+    global _exit_code
+    _exit_code = None
+
+
+def of_process() -> tuple[EndStatus, ErrorInfo | None]:
+    """The status of runs that are still open when the process ends, and why."""
+    error = None if hasattr(sys, "ps1") else getattr(sys, "last_value", None)
+    if error is None:
+        error = sys.exc_info()[1]  # a child of `multiprocessing` runs its exit handlers while the exception flies
+    if error is not None:
+        return status_of(error), info_of(error)
+    if _exit_code not in (None, 0, False):
+        return "FAILED", ErrorInfo("SystemExit", storable(f"exit code {_exit_code}"))
+    return "FINISHED", None
+
+
+__all__ = ["EndStatus", "describe", "info_of", "of_process", "status_of", "unwatch_exit", "watch_exit"]

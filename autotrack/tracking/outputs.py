@@ -1,0 +1,243 @@
+"""What a run puts out: models and files.
+
+A model that is recorded by itself comes as a snapshot and is converted behind the training thread; equal snapshots are
+stored once. A model that is logged by a call is stored when the call returns.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from autotrack import clock, events
+from autotrack.artifacts import Artifacts
+from autotrack.errors import InvalidArgumentError
+from autotrack.models import Model, Signature, Snapshot, infer_signature
+from autotrack.models import load_model as load_local_model
+from autotrack.models.flavors import FLAVORS, flavor_of
+from autotrack.records import LoggedModel
+from autotrack.tracking import current_run, model_registry
+from autotrack.tracking.registry_names import checked_model_name
+from autotrack.tracking.run import RunWriter
+from autotrack.tracking.values import checked_key
+
+EXAMPLE_ROWS = 5
+"""Rows of an input example that is stored by itself."""
+
+
+def store_bytes(run: RunWriter, data: bytes, path: str) -> None:
+    """Store bytes as one of a run's artifacts.
+
+    Raises:
+        ArtifactError: The path is refused, or the file cannot be stored.
+    """
+    stored = run.artifacts().put_bytes(path, data)
+    run.recorder.write(events.ArtifactLogged(run.run_id, stored.path, stored.size, stored.digest, clock.now()))
+
+
+def record_model(
+    run: RunWriter,
+    flavor: str,
+    snapshot: Snapshot,
+    *,
+    name: str,
+    model_id: str,
+    inputs: Any = None,
+    predictions: Any = None,
+    example: Any = None,
+    step: int = 0,
+    registered_model_name: str | None = None,
+) -> None:
+    """Store a snapshot as a model of a run, behind the training thread; an equal one is only referred to.
+
+    Raises:
+        AutotrackError: It cannot be converted or stored.
+    """
+    models = run.models()
+    digest = hashlib.sha256(snapshot.data).hexdigest()
+    folder = digest[:32]
+    if models.exists(f"{folder}/MLmodel"):
+        model = Model.from_yaml(models.read_bytes(f"{folder}/MLmodel").decode())
+    else:
+        signature = _signature_of(inputs, predictions)
+        _, model = _saved(
+            models, folder, flavor, snapshot, signature=signature or False, input_example=_head(example),
+            run_id=run.run_id, artifact_path=name,
+        )  # fmt: skip
+    _announce(run, model_id, name, models, folder, model, step, registered_model_name)
+
+
+_best: WeakKeyDictionary[RunWriter, tuple[float, str]] = WeakKeyDictionary()
+"""Score and model id of the best model of each run so far. Only the worker uses it."""
+
+
+def place_of_best(run: RunWriter, score: float | None, model_id: str) -> str | None:
+    """The id under which a model takes the place of the run's best one; None where it is worse. Of equals the last.
+
+    Args:
+        run: The run.
+        score: Its score, the higher the better; without one any other is better.
+        model_id: Its own id, for the first model of a run.
+    """
+    own = score if score is not None and score == score else -math.inf
+    best, model_id = _best.get(run, (-math.inf, model_id))
+    if own < best:
+        return None
+    _best[run] = (own, model_id)
+    return model_id
+
+
+def _signature_of(inputs: Any, predictions: Any) -> Signature | None:
+    """What a model takes and gives; None where the data is of a kind that no signature describes."""
+    if inputs is None:
+        return None
+    try:
+        return infer_signature(inputs, predictions)
+    except InvalidArgumentError:
+        return None
+
+
+def _head(data: Any) -> Any:
+    if data is None:
+        return None
+    return data.iloc[:EXAMPLE_ROWS] if hasattr(data, "iloc") else data[:EXAMPLE_ROWS]
+
+
+def _saved(models: Artifacts, folder: str | None, flavor: str, model: Any, **options: Any) -> tuple[str, Model]:
+    """Save a model in a temporary place, then move the whole directory among the models; MLmodel comes last.
+
+    Without a folder's name it is that of the content's digest, and what is there already is not stored again.
+    """
+    row = next(row for row in FLAVORS if row.name == flavor)
+    with _scratch() as place:
+        draft = place / "model"
+        saved = row.load().save_model(model, draft, **options)
+        if folder is None:
+            folder = str(saved.digest)[:32]
+            if models.exists(f"{folder}/MLmodel"):
+                return folder, saved
+        main = draft / "MLmodel"
+        content = main.read_bytes()
+        main.unlink()
+        models.put_folder(draft, folder)
+        models.put_bytes(f"{folder}/MLmodel", content)
+    return folder, saved
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A temporary folder. No `TemporaryDirectory`: that is removed as the program exits, below a job at work."""
+    place = tempfile.mkdtemp(prefix="autotrack-")
+    try:
+        yield Path(place)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _announce(
+    run: RunWriter,
+    model_id: str,
+    name: str,
+    models: Artifacts,
+    folder: str,
+    model: Model,
+    step: int = 0,
+    registered: str | None = None,
+) -> LoggedModel:
+    signature = model.signature.to_dict() if model.signature is not None else None
+    event = events.ModelLogged(
+        model_id=model_id,
+        run_id=run.run_id,
+        name=name,
+        time=clock.now(),
+        uri=f"{models.root}/{folder}",
+        path=name,
+        flavors=sorted(model.flavors),
+        size=model.model_size_bytes or 0,
+        digest=str((model.autotrack or {}).get("digest", "")),
+        signature=json.dumps(signature) if signature else "",
+        metadata=dict(model.metadata or {}),
+        step=step,
+    )
+    if registered:
+        model_registry.log_and_register(run.recorder, event, registered)
+    else:
+        run.recorder.write(event)
+    return LoggedModel(
+        event.model_id, run.run_id, name, event.uri, name, event.flavors, event.size, event.digest, event.signature,
+        "", event.time, step, event.metadata,
+    )  # fmt: skip
+
+
+def log_model(
+    model: Any,
+    artifact_path: str | None = None,
+    *,
+    name: str | None = None,
+    signature: Signature | None = None,
+    input_example: Any = None,
+    metadata: Mapping[str, Any] | None = None,
+    run_id: str | None = None,
+    registered_model_name: str | None = None,
+    flavor: str | None = None,
+    **options: Any,
+) -> LoggedModel:
+    """Store a model as an output of the active run (one is opened where there is none).
+
+    Args:
+        model: A framework's object; its type decides the flavor.
+        artifact_path: MLflow's older name for `name`.
+        name: The model's name in the run; "model" by default. `runs:/<run id>/<name>` loads it.
+        signature: What it takes and gives; by default inferred from `input_example`.
+        input_example: A few rows of input, stored beside the model.
+        metadata: Plain values to keep with the model.
+        run_id: Another run than the active one.
+        registered_model_name: Make it the next version of the registered model of this name.
+        flavor: Name of the flavor, where it is not the one of the model's type.
+        **options: As of the flavor's own `save_model`.
+
+    Returns:
+        The stored model.
+
+    Raises:
+        InvalidArgumentError: No flavor is for an object of this type, or an argument is not usable.
+        ArtifactError: It cannot be stored.
+    """
+    name = checked_key(name or artifact_path or "model", "name")
+    if ".." in name.split("/") or name.startswith("/"):
+        raise InvalidArgumentError("name", name, "a relative name without '..'")
+    if registered_model_name is not None:
+        checked_model_name(registered_model_name, "registered_model_name")
+    flavor = flavor or flavor_of(model).name
+    run = current_run.writer_for(run_id)
+    models = run.models()
+    model_id = clock.new_id()
+    folder, saved = _saved(
+        models, None, flavor, model, signature=signature, input_example=input_example,
+        metadata=dict(metadata) if metadata else None, run_id=run.run_id, artifact_path=name, **options,
+    )  # fmt: skip
+    return _announce(run, model_id, name, models, folder, saved, registered=registered_model_name)
+
+
+def load_model(model_uri: Any, trusted: bool = False) -> Any:
+    """Load a model as its framework's own object, whichever flavor it has.
+
+    Args:
+        model_uri: `runs:/<run id>/<name>`, `models:/<name>/<version>`, `models:/<name>@<alias>`,
+            `models:/<model id>`, a path or a `file:` URL.
+        trusted: Load it though that runs code of the file's (a pickle, a class that is not known to be safe).
+
+    Raises:
+        NotFoundError: There is no such run or model.
+        ModelFormatError: The directory is damaged, incomplete or no model's.
+        UntrustedModelError: Loading it would run code, and nobody has said that it may.
+    """
+    return load_local_model(model_uri, trusted)

@@ -1,0 +1,181 @@
+"""After the fit: which run a prediction, and a metric computed from it, belong to.
+
+Found through the model object and the arrays that its `predict` returned, by identity and weak references: nothing is
+kept alive, nothing is set on the user's objects. A slice or another view of predictions is known by its base; what is
+made of them inside of a metric's call (`accuracy_score(y, booster.predict(X) > 0.5)`), by how that is written. Two
+models' predictions compared with each other are no metric of either.
+
+All integrations share one `links`: a metric function is hooked by one of them, and the model may be another's.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from types import FrameType
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from autotrack import callsite
+from autotrack.tracking.run import RunWriter
+from autotrack.tracking.values import safe_number
+
+PREDICTION_NAMES = ("y_pred", "y_score", "y_prob", "y_proba")
+"""Names under which metric functions take predictions."""
+
+T = TypeVar("T")
+
+
+class IdentityMap(Generic[T]):
+    """Values for objects, by identity; an entry goes when its object does."""
+
+    def __init__(self) -> None:
+        self._entries: dict[int, tuple[weakref.ref[Any], T]] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def put(self, key: Any, value: T, when_gone: Callable[[], None] | None = None) -> bool:
+        """Remember a value for an object; False where the object cannot be referred to weakly."""
+        number = id(key)
+        entries = self._entries
+
+        def forget(reference: weakref.ref[Any]) -> None:
+            entry = entries.get(number)
+            if entry is not None and entry[0] is reference:
+                del entries[number]
+            if when_gone is not None:
+                when_gone()
+
+        try:
+            entries[number] = (weakref.ref(key, forget), value)
+        except TypeError:
+            return False
+        return True
+
+    def get(self, key: Any) -> T | None:
+        """The value for this very object."""
+        entry = self._entries.get(id(key))
+        return entry[1] if entry is not None and entry[0]() is key else None
+
+    def items(self) -> list[tuple[Any, T]]:
+        """Objects that are still there, with their values."""
+        pairs = [(reference(), value) for reference, value in list(self._entries.values())]
+        return [(key, value) for key, value in pairs if key is not None]
+
+    def drop(self, unwanted: Callable[[T], bool]) -> None:
+        """Forget the objects whose value is unwanted."""
+        for number, entry in list(self._entries.items()):
+            if unwanted(entry[1]):
+                self._entries.pop(number, None)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+
+
+class Fitted(NamedTuple):
+    """What is known of a model that was fitted here."""
+
+    run: RunWriter
+    name: str
+    """Name of its class."""
+    integration: str = ""
+    """The one that knows it."""
+
+
+class Prediction(NamedTuple):
+    """What is known of an array that a model's `predict` returned."""
+
+    fitted: Fitted
+    data: str
+    """The caller's variable that was predicted."""
+
+
+class PostHoc:
+    """Links from models to runs, and from predictions to models."""
+
+    def __init__(self) -> None:
+        self._models: IdentityMap[Fitted] = IdentityMap()
+        self._predictions: IdentityMap[Prediction] = IdentityMap()
+        self._counts: dict[tuple[str, str], int] = {}
+        self._lock = threading.Lock()
+        self._recent = threading.local()
+        """Where each thread has predicted last, and what, until a metric was computed."""
+
+    def link(self, model: Any, run: RunWriter, integration: str) -> None:
+        """A model was fitted in a run, as an integration has seen."""
+        self._models.put(model, Fitted(run, type(model).__name__, integration))
+
+    def fitted(self, model: Any) -> Fitted | None:
+        """What is known of a model; None where it was not fitted in a recorded run."""
+        return self._models.get(model)
+
+    def remember(self, predictions: Any, fitted: Fitted, data: str, frame: FrameType | None = None) -> None:
+        """A model returned predictions to a frame."""
+        prediction = Prediction(fitted, data)
+        place = callsite.place_of(frame)
+        self._recent.last = None if place is None else (place, prediction)
+        for array in _itself_and_bases(predictions):
+            self._predictions.put(array, prediction)
+
+    def source_of(self, values: Iterable[Any]) -> Prediction | None:
+        """The one model's prediction among some values; None where there is none, or several models' are."""
+        found: dict[int, Prediction] = {}
+        for value in values:
+            prediction = self._prediction_of(value)
+            if prediction is not None:
+                found[id(prediction.fitted)] = prediction
+        return next(iter(found.values())) if len(found) == 1 else None
+
+    def source_written(self, frame: FrameType | None) -> Prediction | None:
+        """The prediction that a metric's second argument was made of, where it was made inside of the very call.
+
+        Args:
+            frame: The frame that called the metric function.
+        """
+        last, self._recent.last = getattr(self._recent, "last", None), None
+        if last is None or not callsite.is_made_of(frame, last[0], PREDICTION_NAMES, 1):
+            return None
+        prediction: Prediction = last[1]
+        return prediction
+
+    def _prediction_of(self, value: Any) -> Prediction | None:
+        for array in _itself_and_bases(value):
+            prediction = self._predictions.get(array)
+            if prediction is not None:
+                return prediction
+        return None
+
+    def log(self, run: RunWriter, key: str, value: Any) -> None:
+        """One more value of a metric that was computed after the fit; the first has step 0."""
+        if safe_number(value) is None:
+            return
+        with self._lock:
+            step = self._counts[run.run_id, key] = self._counts.get((run.run_id, key), -1) + 1
+        run.log_safe_metrics({key: value}, step)
+
+    def forget(self, integration: str) -> None:
+        """Forget the models of an integration, and their predictions."""
+        self._models.drop(lambda fitted: fitted.integration == integration)
+        self._predictions.drop(lambda prediction: prediction.fitted.integration == integration)
+        if not len(self._models):
+            self._counts.clear()
+
+
+links = PostHoc()
+"""Of this process."""
+
+
+def _itself_and_bases(value: Any) -> list[Any]:
+    """An array, what it is a view of, and what a Series or DataFrame holds."""
+    found = []
+    for _ in range(4):
+        if value is None or isinstance(value, (str, bytes, int, float, list, tuple, dict)):
+            break
+        found.append(value)
+        inner = getattr(value, "base", None)
+        if inner is None and type(value).__module__.partition(".")[0] == "pandas":
+            inner = getattr(getattr(value, "array", None), "_ndarray", None)
+        value = inner
+    return found

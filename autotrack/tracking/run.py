@@ -1,0 +1,350 @@
+"""One open run of this process: from values to events."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Mapping
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+
+from autotrack import clock, events
+from autotrack.errors import RunEndedError
+from autotrack.events import ErrorInfo, MetricLogged, Param, RunStatus
+from autotrack.hooks import guard
+from autotrack.store.location import artifact_uri
+from autotrack.store.places import ROOT_TAG, kept_uri
+from autotrack.tracking.values import safe_number, safe_params, storable
+
+if TYPE_CHECKING:
+    from autotrack.artifacts import Artifacts
+    from autotrack.records import MetricSummary, RunInfo
+    from autotrack.tracking.recorder import Recorder
+
+RING = 50
+"""Values on an accelerator that wait to be read in one batch."""
+
+
+MAX_STEP = 2**63 - 1
+"""Highest step that a store keeps."""
+
+
+class Root(NamedTuple):
+    """The place that files and models of runs are below."""
+
+    uri: str
+    derived: bool
+    """Whether every reader comes to the same from what the store holds already."""
+
+
+class Companion(Protocol):
+    """What records into a run by and by: a training loop."""
+
+    def flush(self) -> None:
+        """Write what waits."""
+
+    def close(self, status: Literal["FINISHED", "FAILED", "KILLED"], error: ErrorInfo | None) -> None:
+        """The run ends."""
+
+
+class RunWriter:
+    """Writes one run's events. Safe to use from several threads, and from signal handlers.
+
+    Attributes:
+        recorder: Where its events go.
+        run_id: 32 hexadecimal digits.
+        status: What this process knows of the run's status.
+        log_system_metrics: Whether the load of the machine is recorded; None where the settings decide.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        run_id: str,
+        name: str,
+        experiment: str,
+        experiment_id: str | None = None,
+        parent_run_id: str | None = None,
+        source: str = "fluent",
+    ) -> None:
+        self.recorder = recorder
+        self.run_id = run_id
+        self.name = name
+        self.experiment = experiment
+        self.experiment_id = experiment_id
+        self.parent_run_id = parent_run_id
+        self.source = source
+        self.status: RunStatus = "RUNNING"
+        self.start_time = clock.now()
+        self.end_time: int | None = None
+        self.fits = 0
+        self.log_system_metrics: bool | None = None
+        self._artifact_root: Root | None = None
+        self._inherited = False
+        self._lock = threading.RLock()
+        self._next_step: dict[str, int] = {}
+        self._params: dict[str, str] = {}
+        self._ring: list[tuple[str, int, int, Any]] = []
+        self._handed: deque[list[tuple[str, int, int, Any]]] = deque()
+        """Full rings, for the worker to read."""
+        self._reading = threading.RLock()
+        self._companions: list[Companion] = []
+
+    def add_companion(self, companion: Companion) -> None:
+        """Something that records into the run for as long as it is open."""
+        with self._lock:
+            self._companions.append(companion)
+
+    def remove_companion(self, companion: Companion) -> None:
+        """It has nothing more to record."""
+        with self._lock:
+            self._companions = [one for one in self._companions if one is not companion]
+
+    def require_open(self) -> None:
+        """Refuse what an explicit call may not do to an ended run.
+
+        Raises:
+            RunEndedError: The run has ended.
+        """
+        if self.status != "RUNNING":
+            raise RunEndedError(self.run_id, self.status)
+
+    @property
+    def artifact_root(self) -> Root:
+        """The place that the run's files and models are below."""
+        if self._artifact_root is None:
+            self._artifact_root = self.recorder.artifact_root(self.experiment, self.experiment_id)
+        return self._artifact_root
+
+    @property
+    def artifact_uri(self) -> str:
+        """Where the run's files are."""
+        return artifact_uri(self.artifact_root.uri, self.run_id)
+
+    def artifacts(self, show_progress: bool = False) -> Artifacts:
+        """The run's files.
+
+        Args:
+            show_progress: On a terminal, show how far big files have come.
+
+        Raises:
+            ArtifactError: The place that they are to go to is of no known kind.
+        """
+        from autotrack.artifacts import Artifacts
+
+        self._keep_root()
+        return Artifacts(self.artifact_uri, show_progress)
+
+    def models(self) -> Artifacts:
+        """Where the directories of the run's models are, beside those of other runs.
+
+        Raises:
+            ArtifactError: The place that they are to go to is of no known kind.
+        """
+        from autotrack.artifacts import Artifacts
+
+        self._keep_root()
+        return Artifacts(artifact_uri(self.artifact_root.uri, "models"))
+
+    def _keep_root(self) -> None:
+        """Have the store know the root, where its readers would come to another."""
+        root = self.artifact_root
+        if not root.derived:
+            self._artifact_root = root._replace(derived=True)
+            self.set_tags({ROOT_TAG: kept_uri(self.recorder.location, root.uri)})
+
+    def reset_after_fork(self) -> None:
+        """In a forked child: the run is the parent's to end, and so are values that wait on an accelerator."""
+        self._lock, self._reading = threading.RLock(), threading.RLock()
+        self._inherited = True
+        self._ring = []
+        self._handed.clear()
+        self._companions = []
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether this is a forked child, and the run is its parent's."""
+        return self._inherited
+
+    def continue_from(self, info: RunInfo, series: Mapping[str, MetricSummary], fits: int) -> None:
+        """The run is in the store already: steps and fits are counted on from there."""
+        self.status, self.start_time, self.end_time = info.status, info.start_time, info.end_time
+        self._artifact_root = Root(info.artifact_uri.rpartition("/")[0], True)
+        self._next_step = {key: min(summary.last_step + 1, MAX_STEP) for key, summary in series.items()}
+        self.fits = fits
+
+    def next_fit(self) -> int:
+        """Number of the training call that begins now: 1, 2, ..."""
+        with self._lock:
+            self.fits += 1
+            return self.fits
+
+    def log_metric(self, key: str, value: float, step: int | None = None, time: int | None = None) -> None:
+        """One point of a metric; without a step, one behind the key's last."""
+        with self._lock:
+            if step is None:
+                step = self._next_step.get(key, 0)
+            self._next_step[key] = step + 1 if step < MAX_STEP else step
+        number = value if isfinite(value) else events.number_of(value)
+        self.recorder.write(MetricLogged(self.run_id, key, number, clock.now() if time is None else time, step))
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None, time: int | None = None) -> None:
+        """Points of several metrics at one step; without a step, one behind the last of any of them."""
+        if not metrics:
+            return
+        with self._lock:
+            if step is None:
+                step = max(self._next_step.get(key, 0) for key in metrics)
+            self._next_step.update(dict.fromkeys(metrics, min(step + 1, MAX_STEP)))
+        numbers = {key: events.number_of(value) for key, value in metrics.items()}
+        self.recorder.write(events.MetricsLogged(self.run_id, numbers, clock.now() if time is None else time, step))
+
+    def log_batch(
+        self, points: Iterable[tuple[str, float, int, int]], params: list[Param], tags: Mapping[str, str]
+    ) -> None:
+        """Points (key, value, step, time), parameters and tags, in one write."""
+        curves: dict[str, events.CurveLogged] = {}
+        for key, value, step, time in points:
+            curve = curves.setdefault(key, events.CurveLogged(self.run_id, key, [], [], []))
+            curve.steps.append(step)
+            curve.times.append(time)
+            curve.values.append(events.number_of(value))
+        with self._lock:
+            self._next_step.update({key: min(curve.steps[-1] + 1, MAX_STEP) for key, curve in curves.items()})
+        batch: list[events.Event] = list(curves.values())
+        if params:
+            self._params.update((param.key, param.text) for param in params)
+            batch.append(events.ParamsLogged(self.run_id, params))
+        if tags:
+            batch.append(events.TagsSet(self.run_id, dict(tags)))
+        self.recorder.write_all(batch)
+
+    def log_safe_metrics(self, metrics: Mapping[str, object], step: int = 0) -> None:
+        """Automatically recorded metrics: what is no number is left out."""
+        numbers = {key: number for key, value in metrics.items() if (number := safe_number(value)) is not None}
+        if numbers:
+            self.recorder.write(events.MetricsLogged(self.run_id, numbers, clock.now(), step))
+
+    def log_tensor(self, key: str, value: Any, step: int | None = None, time: int | None = None) -> None:
+        """A value that lives on an accelerator: not waited for now, read with others in one batch."""
+        # A copy, made behind the program's back by the accelerator: the program may add to its tensor in place.
+        copy = value.detach().clone().reshape(())
+        with self._lock:
+            if step is None:
+                step = self._next_step.get(key, 0)
+            self._next_step[key] = min(step + 1, MAX_STEP)
+            self._ring.append((key, step, clock.now() if time is None else time, copy))
+            full = len(self._ring) >= RING
+            if full:
+                self._handed.append(self._ring)
+                self._ring = []
+        # To read is to wait for the accelerator: that is not the training thread's to do.
+        if full and not self.recorder.worker.submit(self._read_handed):
+            self._read_handed()
+
+    def _read_handed(self) -> None:
+        """Read the full rings, in their order."""
+        with self._reading:
+            while self._handed:
+                self._read_tensors(self._handed.popleft())
+
+    def read_ring(self) -> None:
+        """Write what waits: of companions, and tensors, in one transfer for each device."""
+        for companion in self._companions:
+            guard.call(guard.health("tracking", breaker=False), "write what waits", companion.flush)
+        with self._reading:
+            self._read_handed()
+            with self._lock:
+                waiting, self._ring = self._ring, []
+            self._read_tensors(waiting)
+
+    def _read_tensors(self, waiting: list[tuple[str, int, int, Any]]) -> None:
+        """An accelerator that fails harms nobody."""
+        if waiting and guard.call(guard.health("tracking", breaker=False), "read tensors", self._read, waiting) is None:
+            self.degrade("values on an accelerator could not be read")
+
+    def _read(self, waiting: list[tuple[str, int, int, Any]]) -> bool:
+        import torch
+
+        groups: dict[tuple[Any, Any], list[int]] = {}
+        for index, (*_, tensor) in enumerate(waiting):
+            groups.setdefault((tensor.device, tensor.dtype), []).append(index)
+        values = [0.0] * len(waiting)
+        for places in groups.values():
+            numbers = torch.stack([waiting[index][3] for index in places]).cpu().double().tolist()
+            for index, number in zip(places, numbers, strict=True):
+                values[index] = number
+        for (key, step, time, _), value in zip(waiting, values, strict=True):
+            self.recorder.write(events.MetricLogged(self.run_id, key, events.number_of(value), time, step))
+        return True
+
+    def log_params(self, params: list[Param]) -> None:
+        """Parameters; a key that is there already gets the new value."""
+        if params:
+            self._params.update((param.key, param.text) for param in params)
+            self.recorder.write(events.ParamsLogged(self.run_id, params))
+
+    def log_fit_params(self, values: Mapping[str, object], estimator: str, number: int) -> None:
+        """Parameters of the run's fit of that number; those that conflict go under `<estimator>_<number>.`."""
+        params = safe_params(values)
+        if number > 1:
+            params = [
+                Param(f"{estimator}_{number}.{param.key}", param.text, param.json)
+                if self._params.get(param.key, param.text) != param.text
+                else param
+                for param in params
+            ]
+        self.log_params(params)
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Tags; a key that is there already gets the new value."""
+        if tags:
+            self.recorder.write(events.TagsSet(self.run_id, {key: storable(str(tags[key])) for key in tags}))
+
+    def delete_tag(self, key: str) -> None:
+        """Remove a tag."""
+        self.recorder.write(events.TagDeleted(self.run_id, key))
+
+    def log_dataset(
+        self,
+        dataset: events.DatasetInfo,
+        context: str = "",
+        tags: Mapping[str, str] | None = None,
+        fit_id: str | None = None,
+    ) -> None:
+        """A dataset that the run used."""
+        self.recorder.write(events.DatasetLogged(self.run_id, dataset, context, dict(tags or {}), fit_id))
+
+    def log_trials(self, trials: Iterable[events.TrialInfo], fit_id: str | None = None) -> None:
+        """Trials of a search or a cross-validation, some hundred an event."""
+        rows = list(trials)
+        for start in range(0, len(rows), 500):
+            self.recorder.write(events.TrialsLogged(self.run_id, rows[start : start + 500], fit_id))
+
+    def update(self, name: str | None = None, description: str | None = None) -> None:
+        """Set the name or the description anew."""
+        self.name = name or self.name
+        self.recorder.write(events.RunUpdated(self.run_id, name, description))
+
+    def degrade(self, reason: str) -> None:
+        """Say of the run that something of it could not be recorded."""
+        self.recorder.write(events.RunDegraded(self.run_id, storable(reason)))
+
+    def end(
+        self,
+        status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED",
+        error: ErrorInfo | None = None,
+        time: int | None = None,
+    ) -> None:
+        """End the run; a second end is none, and neither is one by a forked child of the process that opened it."""
+        if self.status != "RUNNING":
+            return
+        for companion in self._companions:
+            guard.call(guard.health("tracking", breaker=False), "end", companion.close, status, error)
+        self.read_ring()
+        self._companions = []
+        self.status = status
+        self.end_time = clock.now() if time is None else time
+        self.recorder.forget(self)
+        if not self._inherited:
+            self.recorder.write(events.RunEnded(self.run_id, status, self.end_time, error))

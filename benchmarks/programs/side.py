@@ -1,0 +1,91 @@
+"""The side that a child process measures: autotrack, MLflow, or neither.
+
+    python PROGRAM SIDE FOLDER [COUNT]
+
+SIDE is `plain`, `autotrack` or `mlflow`; FOLDER is empty and the child's own. Each program prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+NAME = sys.argv[1]
+FOLDER = sys.argv[2]
+COUNT = int(sys.argv[3]) if len(sys.argv) > 3 else 0
+
+
+def tracker() -> Any:
+    """The module that is measured, recording into the child's folder; None for plain Python."""
+    if NAME == "plain":
+        return None
+    if NAME == "mlflow":
+        import mlflow
+
+        mlflow.set_tracking_uri(f"sqlite:///{FOLDER}/mlflow.db")
+        mlflow.set_experiment("benchmark")
+        return mlflow
+    import autotrack
+
+    autotrack.set_tracking_uri(FOLDER)
+    return autotrack
+
+
+def automatic() -> Any:
+    """The same, with everything on that it records by itself."""
+    module = tracker()
+    if NAME == "mlflow":
+        module.sklearn.autolog(silent=True)
+    elif module is not None:
+        module.autolog()
+    return module
+
+
+def settle(module: Any) -> None:
+    """Wait until what was recorded is in the database."""
+    if NAME == "autotrack" and not module.flush():
+        raise SystemExit("what was recorded did not reach the database")
+
+
+def database_bytes() -> int:
+    """Size of the database, with its write-ahead log."""
+    names = [name for name in os.listdir(FOLDER) if ".db" in name and not name.endswith("-shm")]
+    return sum(os.path.getsize(os.path.join(FOLDER, name)) for name in names)
+
+
+def resident_bytes() -> int:
+    """Memory of this process, as the kernel counts it."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+    except OSError:  # not Linux: the highest so far, in bytes on macOS
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Milliseconds by the clock, and of this thread's CPU time."""
+    wall, thread = time.perf_counter(), time.thread_time()
+    work()
+    return 1000 * (time.perf_counter() - wall), 1000 * (time.thread_time() - thread)
+
+
+def timed_cpu(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds by the clock, and of this process's CPU time."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def cpu_ms() -> float:
+    """CPU time of this process, and of its children that have ended."""
+    return 1000 * sum(os.times()[:4])
+
+
+def report(**figures: float) -> None:
+    """Hand the figures over to `run.py`: one line of JSON on stdout."""
+    print(json.dumps(figures))

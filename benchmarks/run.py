@@ -1,0 +1,168 @@
+"""The budgets of the design (section 11), measured beside plain Python and MLflow.
+
+    python benchmarks/run.py [--mlflow-python PATH] [--only NAME ...] [--repeats N] [--json FILE]
+
+Each case is measured in whole child processes, the sides taking turns, so that a machine that is slow for a while is
+slow for all of them. Of the repeats the best counts: what else the machine does only ever adds. MLflow needs an
+interpreter of its own with `mlflow` and `scikit-learn`; its column is empty without one, and it gets fewer repeats and
+counts, since it takes so long. The cases of servers run where BENCHMARK_POSTGRES_URL and BENCHMARK_MARIADB_URL name
+one; each child makes a database of its own there, and drops it. POSIX only. Exits with status 1 where a budget is
+exceeded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from cases import CASES, Case, Figures, Row, environment, interpreter
+
+SIDES = ("autotrack", "plain", "mlflow")
+WIDTHS = (53, 10, 11, 11, 11, 9)
+
+Measured = dict[str, list[Figures]]
+"""What the children of each side have reported."""
+
+
+def run_child(case: Case, side: str, mlflow_python: str | None) -> Figures:
+    """One child process, and what it has measured."""
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        command = [folder if part == "FOLDER" else part for part in case.commands[side]]
+        output, errors = Path(folder, "stdout.txt"), Path(folder, "stderr.txt")
+        with output.open("wb") as out, errors.open("wb") as err:
+            begin = time.perf_counter()
+            child = subprocess.Popen(
+                [interpreter(side, mlflow_python), *command],
+                env=environment(case.hooked and side == "autotrack"), cwd=folder, stdout=out, stderr=err,
+            )  # fmt: skip
+            _, status, usage = os.wait4(child.pid, 0)
+            wall = 1000 * (time.perf_counter() - begin)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            raise SystemExit(f"{case.name}, {side}: ended with status {child.returncode}\n{errors.read_text()[-3000:]}")
+        lines = output.read_text().splitlines()
+    reported = json.loads(lines[-1]) if lines else {}
+    return {**reported, "wall": wall, "cpu": 1000 * (usage.ru_utime + usage.ru_stime)}
+
+
+def measure(case: Case, mlflow_python: str | None, repeats: int) -> Measured:
+    """All repeats of a case, the sides taking turns."""
+    sides = [side for side in SIDES if side in case.commands and (side != "mlflow" or mlflow_python)]
+    measured: Measured = {side: [] for side in sides}
+    for number in range(repeats):
+        for side in sides:
+            if side != "mlflow" or number < case.few:
+                measured[side].append(run_child(case, side, mlflow_python))
+    return measured
+
+
+def value_of(row: Row, measured: Measured, side: str) -> float | None:
+    """A side's figure; None where it was not measured."""
+    figures = measured.get(side)
+    if not figures or row.figure not in figures[0]:
+        return None
+    return row.best([one[row.figure] for one in figures])
+
+
+def compared(row: Row, value: float | None, plain: float | None) -> float | None:
+    """A figure in the way that its budget speaks of it."""
+    if value is None or row.compare == "as it is":
+        return value
+    if plain is None:
+        return None
+    return value - plain if row.compare == "over plain" else value / plain
+
+
+def line_of(row: Row, measured: Measured) -> dict[str, object]:
+    """One line of the table, as plain values."""
+    plain = value_of(row, measured, "plain")
+    ours, theirs = (compared(row, value_of(row, measured, side), plain) for side in ("autotrack", "mlflow"))
+    verdict = ""
+    if row.budget is not None and ours is not None:
+        verdict = "ok" if (ours >= row.budget if row.at_least else ours <= row.budget) else "OVER"
+    ratio = None
+    if ours and theirs and ours > 0 and row.compare != "times plain":
+        ratio = ours / theirs if row.at_least else theirs / ours
+    return {
+        "what": row.label, "unit": row.unit, "budget": row.budget, "autotrack": ours, "plain": plain,
+        "mlflow": theirs, "mlflow_over_autotrack": ratio, "verdict": verdict,
+    }  # fmt: skip
+
+
+def shown(value: object, unit: str = "") -> str:
+    """A figure as a person reads it."""
+    if value is None:
+        return ""
+    assert isinstance(value, (int, float))
+    digits = 0 if abs(value) >= 1000 or value == int(value) else 2 if abs(value) < 10 else 1
+    return f"{value:,.{digits}f} {unit}".rstrip()
+
+
+def print_line(line: Mapping[str, object]) -> None:
+    """Print one case's figures as a row of the table."""
+    unit = str(line["unit"])
+    # What plain Python takes is in the unit of the measurement, whatever the budget compares.
+    plain = "" if unit == "x plain" else shown(line["plain"])
+    ratio = line["mlflow_over_autotrack"]
+    cells = [
+        shown(line["budget"]), shown(line["autotrack"]), plain, shown(line["mlflow"]),
+        f"{shown(ratio)} x" if ratio is not None else "",
+    ]  # fmt: skip
+    label = f"{line['what']} [{unit}]" if unit else str(line["what"])
+    columns = "".join(cell.rjust(width) for cell, width in zip(cells, WIDTHS[1:], strict=True))
+    print(f"{label:{WIDTHS[0]}}{columns}  {line['verdict']}", flush=True)
+
+
+def print_head() -> None:
+    """Print what the machine is, and the head of the table."""
+    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
+    print(f"Python {platform.python_version()}, {platform.system()}, {os.cpu_count()} cores, load {load}")
+    print("autotrack and MLflow: the figure that has a budget (over plain Python where that has a column); the best of")
+    print("the repeats. The last figure: how many times better autotrack is than MLflow.")
+    heads = ("", "budget", "autotrack", "plain", "MLflow", "times")
+    print(
+        f"{heads[0]:{WIDTHS[0]}}"
+        + "".join(head.rjust(width) for head, width in zip(heads[1:], WIDTHS[1:], strict=True))
+    )
+
+
+def lines_of(options: argparse.Namespace) -> Iterator[dict[str, object]]:
+    """Measure case by case."""
+    for case in CASES:
+        if case.needs is not None and case.needs not in os.environ:
+            continue
+        if not options.only or case.name in options.only:
+            measured = measure(case, options.mlflow_python, options.repeats or case.repeats)
+            for row in case.rows:
+                yield {"case": case.name, **line_of(row, measured)}
+
+
+def main() -> int:
+    """Measure, print, and say by the exit status whether all budgets were kept."""
+    names = [case.name for case in CASES]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mlflow-python", metavar="PATH", help="interpreter that has mlflow and scikit-learn")
+    parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=f"of {', '.join(names)}")
+    parser.add_argument("--repeats", type=int, metavar="N", help="instead of each case's own number")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    options = parser.parse_args()
+    print_head()
+    lines = []
+    for line in lines_of(options):
+        print_line(line)
+        lines.append(line)
+    if options.json:
+        options.json.write_text(json.dumps(lines, indent=1))
+    return int(any(line["verdict"] == "OVER" for line in lines))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

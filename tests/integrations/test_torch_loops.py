@@ -1,0 +1,399 @@
+"""Plain PyTorch loops: what each kind of loop leaves, without a line of it being about recording."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import itertools
+import json
+import os
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader, TensorDataset
+
+import autotrack
+from autotrack.models import Model
+from autotrack.models.uris import local_path
+
+X = torch.linspace(-1, 1, 640 * 8).reshape(640, 8).sin()
+Y = (X.sum(1) > 0).long()
+
+
+class Net(nn.Module):
+    """A small network of the program's own."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Linear(8, 16)
+        self.norm = nn.BatchNorm1d(16)
+        self.head = nn.Linear(16, 2)
+
+    def forward(self, x):
+        return self.head(torch.relu(self.norm(self.body(x))))
+
+
+def curve(recorded, run, key):
+    """Steps and values of a metric."""
+    history = recorded.client.get_metric_history(run.info.run_id, key)
+    return [point.step for point in history], [point.value for point in history]
+
+
+def params(run):
+    """Parameters of a run as text."""
+    return run.data.params
+
+
+def full_batch(net, optimizer, steps=5, target=None):
+    """Train on everything at once; the losses."""
+    losses = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = cross_entropy(net(X), Y if target is None else target)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def ended(recorded):
+    """All runs, once loops that the program let go of are recorded whole."""
+    gc.collect()
+    autotrack.flush()
+    return recorded.runs()
+
+
+def test_a_loop_is_one_run_with_the_losses_of_its_steps(recorded):
+    """Loss by step under the variable's name, parameters, the model: exactly what the loop saw."""
+    net = nn.Linear(8, 2)
+    losses = full_batch(net, torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9))
+    weight = net.weight.detach().clone()
+    del net
+    (run,) = ended(recorded)
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "Linear"
+    assert run.info.degraded == ""
+    assert curve(recorded, run, "loss") == ([0, 1, 2, 3, 4], losses)
+    assert curve(recorded, run, "lr") == ([0], [0.1])
+    expected = {"optimizer": "SGD", "momentum": "0.9", "model": "Linear", "parameters": "18", "device": "cpu"}
+    assert expected.items() <= params(run).items()
+    (model,) = run.outputs.model_outputs
+    assert model.name == "model"
+    loaded = autotrack.torch.load_model(f"runs:/{run.info.run_id}/model")
+    assert torch.equal(loaded.weight, weight)
+    (fit,) = recorded.client.get_fits(run.info.run_id)
+    assert (fit.status, fit.details["steps"]) == ("FINISHED", 5)
+
+
+def test_the_model_is_that_of_the_last_step_though_the_program_let_go_of_it(recorded):
+    """Weights and running statistics are stored as they were at the end, with the input's shape as signature."""
+    torch._dynamo.reset()  # a process that had something compiled gets no hook in front of modules
+    net = Net()
+    full_batch(net, torch.optim.Adam(net.parameters()), steps=4)
+    state = {name: value.clone() for name, value in net.state_dict().items()}
+    del net
+    (run,) = ended(recorded)
+    uri = f"runs:/{run.info.run_id}/model"
+    stored = autotrack.torch.load_state_dict(uri)
+    assert all(torch.equal(stored[name], value) for name, value in state.items())
+    signature = Model.load(local_path(uri)).signature
+    assert signature is not None
+    assert "[-1, 8]" in str(signature.to_dict()).replace("(-1, 8)", "[-1, 8]")
+
+
+def test_epochs_accumulation_schedule_clipping_and_validation(recorded):
+    """Accumulated losses are averaged; passes are epochs, the first one too; validation is a mean over rows."""
+    net, criterion = Net(), nn.CrossEntropyLoss()
+    optimizer = torch.optim.AdamW(net.parameters(), lr=0.01)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+    train = DataLoader(TensorDataset(X[:512], Y[:512]), batch_size=64, shuffle=True)
+    valid = DataLoader(TensorDataset(X[512:], Y[512:]), batch_size=100)
+    pending, losses, validation = [], [], []
+    for _ in range(3):
+        for number, (a, b) in enumerate(train):
+            train_loss = criterion(net(a), b) / 2
+            train_loss.backward()
+            pending.append(train_loss.item())
+            if number % 2:
+                nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+                optimizer.step()
+                optimizer.zero_grad()
+                losses.append(sum(pending) / 2)
+                pending = []
+        schedule.step()
+        net.eval()
+        with torch.no_grad():
+            val_loss = sum(criterion(net(a), b).item() * len(b) for a, b in valid) / 128
+        validation.append(val_loss)
+        net.train()
+    autotrack.flush()
+    (run,) = recorded.runs()
+    steps, values = curve(recorded, run, "train_loss")
+    assert steps == list(range(12))
+    assert values == pytest.approx(losses)
+    assert curve(recorded, run, "epoch") == ([0, 4, 8], [1.0, 2.0, 3.0])
+    assert curve(recorded, run, "lr") == ([0, 4, 8], [0.01, 0.005, 0.0025])
+    assert curve(recorded, run, "grad_norm")[0] == steps
+    steps, values = curve(recorded, run, "val_loss")
+    assert steps == [3, 7]  # the last pass of validation is over when the next step, or the end, comes
+    assert values == pytest.approx(validation[:2])
+    assert {"batch_size": "64", "training_rows": "512"}.items() <= params(run).items()
+    (used,) = run.inputs.dataset_inputs
+    assert (used.dataset.name, json.loads(used.dataset.profile)["shape"]) == ("train", [512, 8])
+    del net, optimizer, schedule, train_loss
+    (run,) = ended(recorded)
+    assert curve(recorded, run, "val_loss")[1] == pytest.approx(validation)
+    assert {"samples_per_second", "data_wait_fraction"} <= set(run.data.metrics)
+
+
+def test_a_gan_is_one_run_with_both_losses(recorded):
+    """Optimizers that are made before the first step belong together; each has its parameters and learning rate."""
+    maker, judge = nn.Linear(4, 8), nn.Linear(8, 1)
+    opt_g, opt_d = torch.optim.SGD(maker.parameters(), 0.02), torch.optim.RMSprop(judge.parameters(), 0.003)
+    criterion = nn.BCEWithLogitsLoss()
+    for step in range(6):
+        noise = torch.ones(16, 4)
+        opt_d.zero_grad()
+        errD = criterion(judge(maker(noise).detach()), torch.zeros(16, 1))
+        errD.backward()
+        opt_d.step()
+        if step % 2 == 0:
+            opt_g.zero_grad()
+            errG = criterion(judge(maker(noise)), torch.ones(16, 1))
+            errG.backward()
+            opt_g.step()
+    del maker, judge, opt_g, opt_d, errD, errG
+    (run,) = ended(recorded)
+    assert curve(recorded, run, "errD")[0] == list(range(6))
+    assert curve(recorded, run, "errG")[0] == list(range(3))
+    assert {"opt_g.optimizer": "SGD", "opt_d.optimizer": "RMSprop"}.items() <= params(run).items()
+    assert run.data.metrics["opt_d.lr"] == 0.003
+    assert sorted(model.name for model in run.outputs.model_outputs) == ["model_1", "model_2"]
+
+
+def test_each_fold_is_a_run(recorded):
+    """Optimizers of other parameters, made after steps, open runs of their own."""
+    for fold in range(3):
+        net = nn.Linear(8, 2)
+        full_batch(net, torch.optim.SGD(net.parameters(), lr=0.1 * (fold + 1)), steps=fold + 2)
+    del net
+    runs = ended(recorded)
+    assert [len(curve(recorded, run, "loss")[0]) for run in runs] == [2, 3, 4]
+    assert [run.info.status for run in runs] == ["FINISHED"] * 3
+    assert [float(params(run)["lr"]) for run in runs] == pytest.approx([0.1, 0.2, 0.3])
+
+
+def test_a_second_phase_goes_on_with_the_run(recorded):
+    """An optimizer that shares parameters with a loop continues it, though the first optimizer is gone."""
+    net = nn.Sequential(nn.Linear(8, 4), nn.Linear(4, 2))
+    for some in (net[1].parameters(), net.parameters()):
+        full_batch(net, torch.optim.SGD(some, lr=0.1), steps=4)
+    del net, some
+    (run,) = ended(recorded)
+    assert curve(recorded, run, "loss")[0] == list(range(8))
+
+
+def test_lbfgs_records_the_loss_before_each_step(recorded):
+    """Of a closure's many evaluations the first one counts: that is what `step` returns."""
+    net = nn.Linear(8, 1)
+    optimizer = torch.optim.LBFGS(net.parameters(), lr=0.5, max_iter=5)
+    target = X.sum(1, keepdim=True)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = ((net(X) - target) ** 2).mean()
+        loss.backward()
+        return loss
+
+    losses = [optimizer.step(closure).item() for _ in range(4)]
+    autotrack.flush()
+    (run,) = recorded.runs()
+    assert curve(recorded, run, "loss") == ([0, 1, 2, 3], losses)
+
+
+def test_manual_updates_without_an_optimizer(recorded):
+    """Where there is no optimizer, a `backward` is a step."""
+    w = torch.zeros(8, requires_grad=True)
+    losses = []
+    for _ in range(5):
+        mse = ((X @ w - Y) ** 2).mean()
+        mse.backward()
+        with torch.no_grad():
+            w -= 0.1 * w.grad
+        w.grad.zero_()
+        losses.append(mse.item())
+    del w
+    (run,) = ended(recorded)
+    assert curve(recorded, run, "mse") == ([0, 1, 2, 3, 4], losses)
+
+
+def test_amp_records_unscaled_losses(recorded):
+    """`scaler.scale(loss).backward()`: the loss itself, under its own name."""
+    net = nn.Linear(8, 2)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("cpu")
+    losses = []
+    for _ in range(4):
+        optimizer.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = cross_entropy(net(X), Y)
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        losses.append(loss.item())
+    autotrack.flush()
+    (run,) = recorded.runs()
+    assert curve(recorded, run, "loss") == ([0, 1, 2, 3], losses)
+    assert params(run)["grad_scaler"] == "True"
+
+
+@pytest.mark.parametrize("written", ["autograd", "attribute", "item", "expression", "call"])
+def test_losses_are_named_after_what_backward_was_called_on(recorded, written):
+    """`torch.autograd.backward(x)`, attributes, items, expressions; a call's result is just "loss"."""
+    net = nn.Linear(8, 2)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    value = cross_entropy(net(X), Y)
+    net.error, losses = {}, {"main": value}
+    if written == "autograd":
+        torch.autograd.backward(value)
+    elif written == "attribute":
+        holder = type("Holder", (), {})()
+        holder.total = value
+        holder.total.backward()
+    elif written == "item":
+        losses["main"].backward()
+    elif written == "expression":
+        (value / 3 + 1).backward()
+    else:
+        cross_entropy(net(X), Y).backward()
+    optimizer.step()
+    autotrack.flush()
+    (run,) = recorded.runs()
+    names = {"autograd": "value", "attribute": "total", "item": "losses.main", "expression": "value", "call": "loss"}
+    assert [key for key in run.data.metrics if key != "lr"] == [names[written]]
+
+
+def test_an_open_run_gets_the_loops_numbered(recorded):
+    """Inside `start_run` loops are fits of that run; the second one's curves and model have its number."""
+    with autotrack.start_run(run_name="mine"):
+        nets = [nn.Linear(8, 2) for _ in range(2)]
+        for net in nets:
+            full_batch(net, torch.optim.SGD(net.parameters(), lr=0.1), steps=3)
+    (run,) = ended(recorded)
+    assert run.info.run_name == "mine"
+    assert curve(recorded, run, "loss")[0] == curve(recorded, run, "loss_2")[0] == [0, 1, 2]
+    assert sorted(model.name for model in run.outputs.model_outputs) == ["model", "model_2"]
+    assert [fit.number for fit in recorded.client.get_fits(run.info.run_id)] == [1, 2]
+
+
+def test_inside_another_training_call_nothing_is_recorded(recorded):
+    """An estimator that trains a network in its `fit` is that estimator's run alone."""
+    from sklearn.base import BaseEstimator
+
+    class Wrapped(BaseEstimator):
+        def fit(self, data, target=None):
+            net = nn.Linear(8, 2)
+            full_batch(net, torch.optim.SGD(net.parameters(), lr=0.1), steps=3)
+            return self
+
+    Wrapped().fit(X.numpy())
+    (run,) = ended(recorded)
+    assert run.info.run_name == "Wrapped"
+    assert "loss" not in run.data.metrics
+
+
+def test_switched_off_nothing_is_recorded(recorded):
+    """`disabled()` and `autolog(disable=True)`; then recording goes on, and hooks are taken off and put on."""
+    net = nn.Linear(8, 2)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    with autotrack.disabled():
+        full_batch(net, optimizer)
+    autotrack.torch.autolog(disable=True)
+    full_batch(net, optimizer)
+    assert ended(recorded) == []
+    autotrack.torch.autolog(disable=False)
+    full_batch(net, optimizer, steps=2)
+    (run,) = ended(recorded)
+    assert curve(recorded, run, "loss")[0] == [0, 1]
+
+
+def test_files_of_torch_save_are_kept_with_the_fit(recorded, tmp_path):
+    """Path, size, hash, step and epoch of checkpoints, the newest content of each path."""
+    net = nn.Linear(8, 2)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    path = tmp_path / "last.pt"
+    for _ in range(2):
+        full_batch(net, optimizer, steps=3)
+        torch.save(net.state_dict(), path)
+        autotrack.flush()
+    (run,) = recorded.runs()
+    (fit,) = recorded.client.get_fits(run.info.run_id)
+    (file,) = fit.details["checkpoints"]
+    assert (file["path"], file["size"], file["step"]) == (str(path), os.path.getsize(path), 6)
+    assert file["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_tensorboard_scalars_are_mirrored(recorded, tmp_path):
+    """`add_scalar`, `add_scalars` and `add_hparams` of a writer go to the loop's run too."""
+    tensorboard = pytest.importorskip("torch.utils.tensorboard")
+    net = nn.Linear(8, 2)
+    full_batch(net, torch.optim.SGD(net.parameters(), lr=0.1), steps=2)
+    with tensorboard.SummaryWriter(str(tmp_path)) as writer:
+        writer.add_scalar("score/train", torch.tensor(0.5), 10)
+        writer.add_scalars("both", {"a": 1.0, "b": 2.0}, 11)
+        writer.add_hparams({"width": 7}, {"hparam/accuracy": 0.9})
+    autotrack.flush()
+    (run,) = recorded.runs()
+    assert curve(recorded, run, "score/train") == ([10], [0.5])
+    assert curve(recorded, run, "both/b") == ([11], [2.0])
+    assert run.data.metrics["hparam/accuracy"] == 0.9
+    assert params(run)["width"] == "7"
+
+
+def test_metrics_of_torchmetrics_are_recorded_where_the_program_computes_them(recorded):
+    """`metric.compute()`, under the variable's name, at the step at hand."""
+    torchmetrics = pytest.importorskip("torchmetrics")
+    net = nn.Linear(8, 2)
+    full_batch(net, torch.optim.SGD(net.parameters(), lr=0.1), steps=3)
+    accuracy = torchmetrics.classification.BinaryAccuracy()
+    accuracy.update(torch.tensor([1, 0, 1, 1]), torch.tensor([1, 0, 0, 1]))
+    assert accuracy.compute() == 0.75
+    autotrack.flush()
+    (run,) = recorded.runs()
+    assert curve(recorded, run, "accuracy") == ([2], [0.75])
+
+
+def test_a_model_beyond_the_bound_is_left_out_and_the_run_says_so(recorded, monkeypatch):
+    """`max_model_size` counts for loops as for estimators."""
+    monkeypatch.setenv("AUTOTRACK_MAX_MODEL_SIZE", "1000")
+    autotrack.config.reload()
+    net = nn.Linear(8, 200)
+    full_batch(net, torch.optim.SGD(net.parameters(), lr=0.1), steps=2)
+    del net
+    (run,) = ended(recorded)
+    assert run.outputs.model_outputs == []
+    assert "larger than 1000 bytes" in run.info.degraded
+
+
+def test_workers_of_a_loader_record_nothing(recorded):
+    """Losses computed in a loader's worker processes, which are forked from the loop, are nobody's."""
+
+    def collate(rows):
+        with torch.no_grad():
+            cross_entropy(torch.zeros(1, 2), torch.zeros(1, dtype=torch.long))
+        return torch.stack([row[0] for row in rows]), torch.stack([row[1] for row in rows])
+
+    net = nn.Linear(8, 2)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    loader = DataLoader(TensorDataset(X[:64], Y[:64]), batch_size=16, num_workers=2, collate_fn=collate)
+    for a, b in itertools.chain(loader, loader):
+        loss = cross_entropy(net(a), b)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    autotrack.flush()
+    (run,) = recorded.runs()
+    assert curve(recorded, run, "epoch") == ([0, 4], [1.0, 2.0])
+    assert not [key for key in run.data.metrics if key.startswith("val_")]
