@@ -143,6 +143,9 @@ def __getattr__(name: str) -> object:
 
     if home is None:
         return import_module(f"autotrack.{name}")
+    if home == "autotrack.tracking.current_run":
+        # A signal handler may log once a run is open: it must not come into the middle of this import then.
+        import_module("autotrack.tracking.fluent")
     value = globals()[name] = getattr(import_module(home), name)
     return value
 
