@@ -46,8 +46,12 @@ if __name__ == "__main__":
 
 @pytest.fixture(scope="module")
 def cluster():
-    """One worker, of two threads of this process: several in one process may wait for each other for ever."""
-    options = {"n_workers": 1, "threads_per_worker": 2, "memory_limit": "600MB", "dashboard_address": None}
+    """One worker, of two threads of this process: several in one process may wait for each other for ever.
+
+    It has no limit of memory: what other tests have loaded into this process counts, and a worker beyond its limit
+    takes no more work.
+    """
+    options = {"n_workers": 1, "threads_per_worker": 2, "memory_limit": None, "dashboard_address": None}
     with LocalCluster(processes=False, **options) as running, Client(running) as client:
         yield client
 
