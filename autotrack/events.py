@@ -85,12 +85,18 @@ class TrialInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     std: Number | None = None
     rank: int | None = None
     fit_time: float | None = None
-    """Mean seconds per fit."""
+    """Mean seconds per fit; of a study's trial, the seconds that it took."""
     score_time: float | None = None
     state: str = "COMPLETE"
     resource: Number | None = None
     """Successive halving: how much of the resource (rows, trees) this trial got."""
     error: str = ""
+    intermediate: dict[int, Number] = {}
+    """What a study's trial reported on its way, by step."""
+    start_time: int | None = None
+    """When a study's trial began, ms since the epoch."""
+    attributes: dict[str, Any] = {}
+    """What the program or its framework said of the trial, as plain values."""
 
 
 class JournalOpened(msgspec.Struct, tag_field="t", tag="journal", omit_defaults=True):

@@ -47,8 +47,22 @@ _POOL_ROLES = {
     "popen_loky_win32": "worker",
 }
 
-_TOOLS = ("autotrack", "pip", "ensurepip", "venv", "virtualenv", "py_compile", "compileall", "pipx", "uv", "poetry")
+_TOOLS = ("autotrack", "pip", "ensurepip", "venv", "virtualenv", "py_compile", "compileall", "pipx", "uv", "poetry", "ray")
 """Modules and commands that train nothing. The launcher itself is one: it is replaced by its target."""
+
+_RAY = (
+    "ray/_private/workers/setup_worker.py",
+    "ray/_private/log_monitor.py",
+    "ray/_private/runtime_env/agent/main.py",
+    "ray/autoscaler/_private/monitor.py",
+    "ray/autoscaler/v2/monitor.py",
+    "ray/dashboard/agent.py",
+    "ray/dashboard/dashboard.py",
+)
+"""Scripts that keep a Ray cluster going."""
+
+_RAY_WORKER = "ray/_private/workers/default_worker.py"
+"""Script of the processes in which Ray's tasks and actors run."""
 
 _COMPILER = ("torch", "_inductor", "compile_worker")
 """Folder of the script that torch.compile starts to compile kernels."""
@@ -135,8 +149,14 @@ def _role_of_target(target: list[str]) -> str:
             name = words[1] if len(words) > 1 else ""
         if name.split(".")[0] in _POOLS:
             return _POOL_ROLES.get(name.rpartition(".")[2], "main")
+        if name == "ray.util.client.server":
+            return "helper"
         return "tool" if target[0] == "-m" and name in _TOOLS else "main"
     if os.path.join(*_COMPILER) in name:
         return "helper"
+    if "ray" in name and name.endswith(".py"):
+        path = name.replace("\\", "/")
+        if path.endswith(_RAY_WORKER) or path.endswith(_RAY):
+            return "worker" if path.endswith(_RAY_WORKER) else "helper"
     command = os.path.basename(name).rstrip("0123456789.")
     return "tool" if command in _TOOLS and command != "autotrack" else "main"

@@ -265,7 +265,7 @@ class Run(Record, frozen=True):
 
 
 class Trial(Record, frozen=True):
-    """One candidate of a search, one fold of a cross-validation."""
+    """One candidate of a search, one fold of a cross-validation, one trial of a study."""
 
     number: int
     params: dict[str, Any] = {}
@@ -278,6 +278,9 @@ class Trial(Record, frozen=True):
     state: str = "COMPLETE"
     resource: float | None = None
     error: str = ""
+    intermediate: dict[int, float] = {}
+    start_time: int | None = None
+    attributes: dict[str, Any] = {}
 
 
 class Fit(Record, frozen=True):

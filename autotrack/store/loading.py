@@ -202,6 +202,9 @@ def trial(content: str) -> records.Trial:
         state=info.state,
         resource=None if info.resource is None else float_of(info.resource),
         error=info.error,
+        intermediate={step: float_of(value) for step, value in info.intermediate.items()},
+        start_time=info.start_time,
+        attributes=info.attributes,
     )
 
 

@@ -27,7 +27,7 @@ class DetailCalls(Access):
     def promote_trial(self, run_id: str, number: int) -> records.Run:
         """Make a run of a trial: a child of the search's run, with the trial's parameters and scores.
 
-        Each score is a metric with one point a fold; `mean`, `std`, `rank`, `fit_time` and `score_time` are metrics
+        Each score is a metric with one point a fold, what the trial reported on its way is `intermediate_value`; `mean`, `std`, `rank`, `fit_time` and `score_time` are metrics
         too. A trial that was promoted before is not promoted again.
 
         Args:
@@ -61,12 +61,15 @@ class DetailCalls(Access):
             experiment_id=parent.experiment_id,
             parent_run_id=parent.run_id,
             source="trial",
-            start_time=parent.start_time,
+            start_time=trial.start_time or parent.start_time,
         )
         times = parent.end_time or clock.now()
+        if trial.start_time is not None and trial.fit_time is not None:
+            times = trial.start_time + round(trial.fit_time * 1000)
         points = [
             (key, score, fold, times) for key, scores in trial.scores.items() for fold, score in enumerate(scores)
         ]
+        points += [("intermediate_value", value, step, times) for step, value in trial.intermediate.items()]
         points += [(key, value, 0, times) for key, value in _summary(trial).items() if key not in trial.scores]
         params = [explicit_param(key, value) for key, value in trial.params.items()]
         run.log_batch(points, params, {TRIAL_TAG: str(trial.number)})

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
+import msgspec
+
 from autotrack import clock, events
 from autotrack.errors import RunEndedError
 from autotrack.events import ErrorInfo, MetricLogged, Param, RunStatus
@@ -89,6 +91,11 @@ class RunWriter:
         """Full rings, for the worker to read."""
         self._reading = threading.RLock()
         self._companions: list[Companion] = []
+        self._trials: dict[int, tuple[object, int]] = {}
+        """Numbers of trials that are taken: by which series, and which of its trials."""
+        self._highest_trial = -1
+        self._moved: dict[tuple[object, int], int] = {}
+        """Trials whose number was taken, and the one that they have instead."""
 
     def add_companion(self, companion: Companion) -> None:
         """Something that records into the run for as long as it is open."""
@@ -315,11 +322,33 @@ class RunWriter:
         """A dataset that the run used."""
         self.recorder.write(events.DatasetLogged(self.run_id, dataset, context, dict(tags or {}), fit_id))
 
-    def log_trials(self, trials: Iterable[events.TrialInfo], fit_id: str | None = None) -> None:
-        """Trials of a search or a cross-validation, some hundred an event."""
-        rows = list(trials)
+    def log_trials(
+        self, trials: Iterable[events.TrialInfo], fit_id: str | None = None, series: object = None
+    ) -> None:
+        """Trials of a search or a cross-validation, some hundred an event.
+
+        Args:
+            trials: The trials.
+            fit_id: The training call that they are of.
+            series: Within what their numbers are unique, `fit_id` by default. Those of another series that the run has
+                already are not written over: the new ones get numbers behind them.
+        """
+        rows = [self._numbered(trial, series or fit_id) for trial in trials]
         for start in range(0, len(rows), 500):
             self.recorder.write(events.TrialsLogged(self.run_id, rows[start : start + 500], fit_id))
+
+    def _numbered(self, trial: events.TrialInfo, series: object) -> events.TrialInfo:
+        """A trial under a number that is its own in the run."""
+        with self._lock:
+            self._highest_trial = max(self._highest_trial, trial.number)
+            if self._trials.setdefault(trial.number, (series, trial.number)) == (series, trial.number):
+                return trial
+            found = self._moved.get((series, trial.number))
+            if found is None:
+                found = self._moved[series, trial.number] = self._highest_trial + 1
+                self._trials[found] = series, trial.number
+                self._highest_trial = found
+        return msgspec.structs.replace(trial, number=found, attributes={**trial.attributes, "number": trial.number})
 
     def update(self, name: str | None = None, description: str | None = None) -> None:
         """Set the name or the description anew."""
