@@ -10,7 +10,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from autotrack.automatic import autolog, disable, disabled, enable
+    from autotrack.automatic import autolog, disable, disabled, enable, load_ipython_extension, unload_ipython_extension
     from autotrack.client import Client, MlflowClient
     from autotrack.errors import AutotrackError
     from autotrack.events import DatasetInfo
@@ -87,7 +87,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "autotrack.automatic": "autolog disable disabled enable",
+    "autotrack.automatic": "autolog disable disabled enable load_ipython_extension unload_ipython_extension",
     "autotrack.client": "Client MlflowClient",
     "autotrack.errors": "AutotrackError",
     "autotrack.events": "DatasetInfo",

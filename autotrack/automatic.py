@@ -91,6 +91,18 @@ def enable() -> None:
         bootstrap.activate()
 
 
+def load_ipython_extension(ipython: Any) -> None:
+    """`%load_ext autotrack`: record from now on."""
+    del ipython
+    autolog()
+
+
+def unload_ipython_extension(ipython: Any) -> None:
+    """`%unload_ext autotrack`: take that back, wholly."""
+    del ipython
+    disable()
+
+
 class disabled:
     """Record nothing inside: a context manager and a decorator. Nests; this context (thread, task) only."""
 

@@ -13,6 +13,8 @@ from collections.abc import Collection
 from functools import lru_cache
 from types import FrameType, ModuleType
 
+from autotrack import cells
+
 TRANSPARENT = frozenset({"autotrack", "wrapt", "joblib", "dask", "distributed", "ray", "concurrent", "multiprocessing"})
 """Packages that call on behalf of whoever called them: whose call it is, is asked of the frame above."""
 
@@ -127,7 +129,11 @@ def _program_roots() -> set[str]:
 
 
 def describe(frame: FrameType | None) -> str:
-    """`file:line in function` of a frame; empty for none."""
-    if frame is None:
-        return ""
-    return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+    """`file:line in function` of a frame, of a notebook's cell its number and the line's text; empty for none."""
+    return "" if frame is None else place(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+
+
+def place(file: str, line: int, function: str) -> str:
+    """The same of a place in code."""
+    cell = cells.label_of(file)
+    return cells.describe(cell, file, line, function) if cell else f"{file}:{line} in {function}"

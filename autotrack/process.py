@@ -47,7 +47,9 @@ _POOL_ROLES = {
     "popen_loky_win32": "worker",
 }
 
-_TOOLS = ("autotrack", "pip", "ensurepip", "venv", "virtualenv", "py_compile", "compileall", "pipx", "uv", "poetry", "ray")
+_TOOLS = (
+    "autotrack", "pip", "ensurepip", "venv", "virtualenv", "py_compile", "compileall", "pipx", "uv", "poetry", "ray",
+)  # fmt: skip
 """Modules and commands that train nothing. The launcher itself is one: it is replaced by its target."""
 
 _RAY = (

@@ -121,11 +121,9 @@ def _record(session: training.Training, result: Any) -> None:
     best = next((trial for trial in found if trial.rank == 1), None)
     if best is not None and best.mean is not None:
         run.log_safe_metrics({f"best_{metric}": float_of(best.mean)}, best.number)
-        run.log_fit_params(
-            {"best_trial": best.number} | {f"best_{key}": value for key, value in flat(analysis.trials[best.number].config)},
-            "Tune",
-            session.number,
-        )
+        config = flat(analysis.trials[best.number].config or {})
+        found_best = {"best_trial": best.number, **{f"best_{key}": value for key, value in config}}
+        run.log_fit_params(found_best, "Tune", session.number)
     session.details["trials"] = len(found)
 
 

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from autotrack.events import ErrorInfo
-from autotrack.origin import describe, is_library_file
+from autotrack.origin import describe, is_library_file, place
 from autotrack.tracking.values import storable
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def info_of(error: BaseException | None, caller: str = "") -> ErrorInfo | None:
         type=name,
         message=storable(redact(_message(error))[:MAX_TRACEBACK]),
         traceback=storable(redact(_traceback_text(error))[-MAX_TRACEBACK:]),
-        frame=storable(_users_frame(error.__traceback__) or caller),
+        frame=storable(redact(_users_frame(error.__traceback__)) or caller),
     )
 
 
@@ -91,7 +91,7 @@ def _users_frame(trace: TracebackType | None) -> str:
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
         if not _is_ours(file) and not is_library_file(file):
-            found = f"{file}:{trace.tb_lineno} in {trace.tb_frame.f_code.co_name}"
+            found = place(file, trace.tb_lineno, trace.tb_frame.f_code.co_name)
         trace = trace.tb_next
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from autotrack import clock, config, events, process
+from autotrack import cells, clock, config, events, process
 
 _session: str | None = None
 _announced = False
@@ -66,7 +66,10 @@ def _cwd() -> str:
 
 
 def program_name() -> str:
-    """What was started: a file's name, `-m module`, `-c`, or `interactive`."""
+    """What was started: a file's name, `-m module`, `-c`, the notebook's name or `notebook`, or `interactive`."""
+    notebook = cells.notebook()
+    if notebook is not None:
+        return notebook
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
     if spec is not None:

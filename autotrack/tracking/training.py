@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import FrameType, TracebackType
 from typing import Any, Literal
 
 import msgspec
 
-from autotrack import clock, events, origin, process
+from autotrack import cells, clock, events, origin, process
 from autotrack.tracking import current_experiment, current_run, failure, recorder, scope
 from autotrack.tracking.run import RunWriter
 
@@ -45,6 +46,7 @@ class Training:
         duration: Seconds that the call took, once it has ended.
         keeps_open: A run that was opened for this call goes on after it.
         interrupted: The framework made something else of an interruption (Ctrl-C, SIGTERM) that ended the call.
+        details: What else is kept with the training: of a notebook the code of the cell.
     """
 
     def __init__(self, call: Call, run: RunWriter | None, owns_run: bool, caller: FrameType | None) -> None:
@@ -54,10 +56,13 @@ class Training:
         self.duration = 0.0
         self.keeps_open = False
         self.interrupted = False
-        self.details: dict[str, Any] = {}
+        cell = _redacted(cells.source_of(caller))
+        self.details: dict[str, Any] = {"cell": cell} if cell else {}
         self._call = call
         self._owns_run = owns_run
         self._caller = origin.describe(caller)
+        if cell:  # it has the line's text in it
+            self._caller = _redacted(self._caller)
         self._recorder = run.recorder if run is not None else recorder.current()
         self._started_at = clock.now()
         self._frame = scope.Frame("training", run)
@@ -101,6 +106,20 @@ class Training:
         self._write(status, error)
         return True
 
+    def cell_over(self, error: BaseException | None, finish: Callable[[failure.EndStatus, Any], None]) -> bool:
+        """A notebook's cell is over: what lasts beyond a call ends with it, unless the program opened the run itself.
+
+        Args:
+            error: What ended the cell, if it did not go well.
+            finish: Ends the training and its run.
+
+        Returns:
+            Whether it goes on.
+        """
+        if self._owns_run and not self.is_elsewhere():
+            finish(failure.status_of(error), failure.info_of(error, self._caller))
+        return not self._owns_run
+
     def is_elsewhere(self) -> bool:
         """Whether this is a child that was forked inside the call: the call is its parent's to record."""
         return os.getpid() != self._pid
@@ -130,6 +149,14 @@ class Training:
                 details=self.details,
             )
         )
+
+
+@lru_cache(maxsize=64)
+def _redacted(text: str) -> str:
+    """Code without its secrets: a cell may fit in a loop."""
+    from autotrack.tracking.redaction import redact
+
+    return redact(text) if text else text
 
 
 def is_nested() -> bool:

@@ -11,8 +11,8 @@ optuna = pytest.importorskip("optuna")
 
 from optuna.trial import TrialState  # noqa: E402
 from sklearn.datasets import load_iris  # noqa: E402
-from sklearn.linear_model import LogisticRegression  # noqa: E402
 from sklearn.model_selection import GridSearchCV  # noqa: E402
+from sklearn.naive_bayes import GaussianNB  # noqa: E402
 
 import autotrack  # noqa: E402
 
@@ -111,25 +111,25 @@ def test_fits_inside_an_objective_open_no_run(recorded, jobs):
     trials_seen, lock = [], threading.Lock()
 
     def fitting(trial):
-        C = trial.suggest_float("C", 0.1, 10, log=True)
-        GridSearchCV(LogisticRegression(max_iter=200), {"C": [C]}, cv=2).fit(X, Y)
+        smoothing = trial.suggest_float("smoothing", 1e-9, 0.1, log=True)
+        GridSearchCV(GaussianNB(), {"var_smoothing": [smoothing]}, cv=2).fit(X, Y)
         inner = optuna.create_study()
         inner.optimize(lambda one: one.suggest_float("z", 0, 1), n_trials=1)
         with lock:
             trials_seen.append(len(recorded.client.get_trials(recorded.only_run().info.run_id)))
-        return LogisticRegression(C=C, max_iter=200).fit(X, Y).score(X, Y)
+        return GaussianNB(var_smoothing=smoothing).fit(X, Y).score(X, Y)
 
-    study = optuna.create_study(direction="maximize", study_name="logistic")
+    study = optuna.create_study(direction="maximize", study_name="bayes")
     study.optimize(fitting, n_trials=4, n_jobs=jobs)
     run = recorded.only_run()
-    assert (run.info.run_name, len(recorded.client.get_trials(run.info.run_id))) == ("logistic", 4)
+    assert (run.info.run_name, len(recorded.client.get_trials(run.info.run_id))) == ("bayes", 4)
     assert max(trials_seen) >= 2
     assert len(recorded.client.get_fits(run.info.run_id)) == 1
     assert run.data.metrics["best_value"] == study.best_value
 
 
 def test_an_exception_and_an_interruption_end_the_run_and_are_untouched(recorded):
-    """What an objective raises comes out of `optimize` as the same object; the run is FAILED or KILLED, with the trial."""
+    """What an objective raises comes out of `optimize` as it is; the run is FAILED or KILLED, and has the trial."""
     for error, status in ((ZeroDivisionError("oh"), "FAILED"), (KeyboardInterrupt(), "KILLED")):
 
         def failing(trial, error=error):

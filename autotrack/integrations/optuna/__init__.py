@@ -4,8 +4,8 @@ Hooked: `Study.optimize`, which gets one more callback; `Study.ask` and `Study.t
 
 Recorded: a call of `optimize` is one run. Its trials as they end: parameters, values, what was reported on the way,
 state, start, duration, user attributes, why it failed; the values and the best one as metrics by trial; the study's
-name, directions, sampler and pruner; the best parameters; the space that was searched. A study that is asked and told is
-one run too, which lasts as long as the study. Trials that the study had before are in the runs of those calls.
+name, directions, sampler and pruner; the best parameters; the space that was searched. A study that is asked and told
+is one run too, which lasts as long as the study. Trials that the study had before are in the runs of those calls.
 
 Deliberately not: fits inside an objective are no runs; a study inside another's objective is none; other processes'
 trials of the same study. Samplers are left alone: no seed is set, nothing is drawn.

@@ -12,6 +12,7 @@ from weakref import ref
 from autotrack import events
 from autotrack.hooks import guard
 from autotrack.integrations.optuna import trials
+from autotrack.tracking import notebook
 from autotrack.tracking.failure import EndStatus
 from autotrack.tracking.run import RunWriter
 from autotrack.tracking.training import Training
@@ -132,6 +133,11 @@ class AskAndTell:
         self._study = ref(study, self._gone)
         recording.session.open()
         recording.run.add_companion(self)
+        notebook.until_end_of_cell(self)
+
+    def cell_over(self, error: BaseException | None) -> bool:
+        """A notebook's cell has ended: see `notebook`."""
+        return not self.ended and self.recording.session.cell_over(error, self.finish)
 
     def _gone(self, reference: Any) -> None:
         # Called wherever the program drops its last reference: nothing is done here.

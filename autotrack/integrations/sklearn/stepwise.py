@@ -7,14 +7,17 @@ that of a step.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
+from weakref import ref
 
+from autotrack.events import ErrorInfo
 from autotrack.hooks import guard
 from autotrack.integrations.options import IntegrationConfig
 from autotrack.integrations.sklearn import recording
-from autotrack.tracking import failure, posthoc, recorder, scope
+from autotrack.tracking import failure, notebook, posthoc, recorder, scope
 from autotrack.tracking.training import Training
 
 
@@ -28,6 +31,8 @@ class Steps:
         self.calls = 0
         self.rows = 0
         self.recorded = 0
+        self.record: Callable[[], None] | None = None
+        """Records the model as it is, if it is there still."""
 
     @contextmanager
     def step(self) -> Iterator[None]:
@@ -41,6 +46,16 @@ class Steps:
             raise
         finally:
             scope.pop(frame)
+
+    def cell_over(self, error: BaseException | None) -> bool:
+        """A notebook's cell has ended: see `notebook`."""
+        run = self.session.run
+        return run is not None and run.status == "RUNNING" and self.session.cell_over(error, self._finish)
+
+    def _finish(self, status: failure.EndStatus, error: ErrorInfo | None) -> None:
+        if self.recorded < self.calls and self.record is not None:
+            self.record()
+        self.session.end_run(status, error)
 
     def gone(self) -> None:
         """The model is gone, and nobody can train it any further."""
@@ -65,9 +80,20 @@ class Stepwise:
     def start(self, model: Any, session: Training, options: IntegrationConfig, before: recording.Before) -> Steps:
         """The first call on a model begins."""
         steps = Steps(session, options, before)
+        earlier = self._models.get(model)
+        if session.run is not None and earlier is not None and earlier.session.run not in (None, session.run):
+            session.run.set_tags({notebook.CONTINUES_TAG: earlier.session.run.run_id})
         # A model that cannot be referred to weakly is not found again: each of its calls is a run.
         session.keeps_open = self._models.put(model, steps, steps.gone)
+        if session.keeps_open:
+            steps.record = partial(self._record_if_there, ref(model), steps)
+            notebook.until_end_of_cell(steps)
         return steps
+
+    def _record_if_there(self, model: ref[Any], steps: Steps) -> None:
+        found = model()
+        if found is not None:
+            self._record(found, steps)
 
     def done(self, model: Any, steps: Steps, rows: int) -> None:
         """A call went well."""

@@ -268,12 +268,19 @@ class Loop:
         self.run.remove_companion(self)
         guard.call(_health, "model", self._submit_models)
 
-    def finish(self) -> None:
+    def finish(self, status: EndStatus = "FINISHED", error: events.ErrorInfo | None = None) -> None:
         """The loop is over, and so is a run that was opened for it."""
         if self.session.is_elsewhere():
             return
-        self.close("FINISHED", None)
-        self.session.end_run("FINISHED")
+        self.close(status, error)
+        self.session.end_run(status, error)
+
+    def cell_over(self, error: BaseException | None) -> bool:
+        """A notebook's cell has ended: see `notebook`."""
+        if self.ended:
+            return False
+        self.flush()
+        return self.session.cell_over(error, self.finish)
 
     def _submit_models(self) -> None:
         kept, self._kept = self._kept, []

@@ -14,7 +14,7 @@ from autotrack.integrations.options import IntegrationConfig
 from autotrack.integrations.torch import describe
 from autotrack.integrations.torch.loops import NAME, Loop, Trained, log_description
 from autotrack.integrations.torch.models import input_like
-from autotrack.tracking import training
+from autotrack.tracking import notebook, training
 
 MAX_KNOWN = 200
 """Modules and optimizers that are remembered until a loop is found for them."""
@@ -134,6 +134,11 @@ class Loops:
             return None
         return found[1]
 
+    def _ended_loop_of(self, parameters: list[Any]) -> Loop | None:
+        """The loop that trained these parameters before, and has ended."""
+        known = (self._by_parameter.get(id(one)) for one in parameters)
+        return next((found[1] for found in known if found is not None and found[0]() is not None), None)
+
     def _begin(self, optimizer: Any, frame: FrameType | None) -> Trained:
         """The first step of an optimizer: it goes on with a loop that trains some of its parameters, or begins one."""
         self._prune()
@@ -189,6 +194,10 @@ class Loops:
             return None
         session.open()
         loop = Loop(session, session.run, options)
+        notebook.until_end_of_cell(loop)
+        before = self._ended_loop_of(parameters)
+        if before is not None and before.run is not loop.run:
+            session.run.set_tags({notebook.CONTINUES_TAG: before.run.run_id})
         self._join(loop, parameters)
         log_description(loop, trained, modules, parameters)
         facts = {"compiled": self.compiled, "grad_scaler": self.scaled}

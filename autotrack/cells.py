@@ -1,0 +1,71 @@
+"""Code that comes from no file: cells of IPython's, in a notebook or a terminal.
+
+IPython is asked where it is loaded and running, and never imported.
+"""
+
+from __future__ import annotations
+
+import linecache
+import os
+import re
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any
+
+MAX_SOURCE = 8_000
+"""Characters of a cell's code that are kept (its beginning)."""
+
+_OLD_NAME = re.compile(r"<ipython-input-(\d+)-")
+
+
+def shell() -> Any:
+    """The IPython shell of this process; None without one."""
+    get = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return get() if get is not None else None
+
+
+def notebook() -> str | None:
+    """The notebook that this process runs: its file's name where its front end tells it, else "notebook".
+
+    None where this is no kernel.
+    """
+    found = shell()
+    if getattr(found, "kernel", None) is None:
+        return None
+    names = getattr(found, "user_ns", {})
+    for told in (names.get("__vsc_ipynb_file__"), names.get("__session__")):  # VS Code, Jupyter's server
+        if isinstance(told, str) and told.endswith(".ipynb"):
+            return os.path.basename(told)
+    return "notebook"
+
+
+def label_of(file: str) -> str:
+    """What IPython calls the cell whose code has this file name: `In[5]`; empty for a file, and without IPython."""
+    found = shell()
+    if found is None:
+        return ""
+    tell = getattr(getattr(found, "compile", None), "format_code_name", None)
+    told = tell(file) if tell is not None else None
+    if told:
+        return str(told[-1])
+    old = _OLD_NAME.match(file)
+    return f"In[{old[1]}]" if old else ""
+
+
+def describe(label: str, file: str, line: int, function: str) -> str:
+    """`In[5]:3 in <module>: model.fit(X, y)`: the cell's number is not enough, the cell may be changed any time."""
+    text = linecache.getline(file, line).strip()
+    return f"{label}:{line} in {function}" + (f": {text}" if text else "")
+
+
+def source_of(frame: FrameType | None) -> str:
+    """The code of the cell that a call comes from, directly or through functions of other cells; "" without one."""
+    while frame is not None and shell() is not None:
+        code = frame.f_code
+        if code.co_name.startswith(("<module", "<cell")) and label_of(code.co_filename):  # IPython 8.0: <cell line: 1>
+            return "".join(linecache.getlines(code.co_filename))[:MAX_SOURCE]
+        frame = frame.f_back
+    return ""

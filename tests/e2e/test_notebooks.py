@@ -1,0 +1,145 @@
+"""Notebooks: a real kernel, started under the launcher, and what its cells leave in the store."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+nbclient = pytest.importorskip("nbclient")
+pytest.importorskip("ipykernel")
+
+import nbformat  # noqa: E402
+from jupyter_client.kernelspec import KernelSpecManager  # noqa: E402
+from jupyter_client.manager import AsyncKernelManager  # noqa: E402
+
+import autotrack  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+
+SETUP = """
+import os, signal, threading
+import torch
+from sklearn.naive_bayes import GaussianNB
+from sklearn.linear_model import SGDClassifier
+X, y = [[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1]
+def made():
+    net = torch.nn.Linear(1, 1)
+    return net, torch.optim.SGD(net.parameters(), lr=0.01)
+def train(net, optimizer, steps, at=None, do=None):
+    for step in range(steps):
+        loss = net(torch.ones(2, 1)).pow(2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if step == at:
+            do()
+"""
+
+FAILING = "GaussianNB(var_smoothing='none').fit(X, y)"
+
+CELLS = [
+    ("imports", SETUP),
+    ("fit", "model = GaussianNB()\nmodel.fit(X, y)  # password='hunter2'"),
+    ("fit again", "model = GaussianNB()\nmodel.fit(X, y)  # password='hunter2'"),
+    ("loop", "net, optimizer = made()\ntrain(net, optimizer, 3)\noptimizer"),
+    ("loop goes on", "train(net, optimizer, 2)"),
+    ("loop fails", "def oh():\n    raise ValueError('no more')\ntrain(*made(), 3, 1, oh)"),
+    ("loop is interrupted", "train(*made(), 3, 1, lambda: os.kill(os.getpid(), signal.SIGINT))"),
+    ("asynchronous", "import asyncio\nawait asyncio.sleep(0)\nother = made()\ntrain(*other, 2)"),
+    ("fails", FAILING),
+    ("steps", "sgd = SGDClassifier(random_state=0)\nfor _ in range(3): sgd.partial_fit(X, y, [0, 1])"),
+    ("steps go on", "sgd.partial_fit(X, y)"),
+    ("run is opened", "import autotrack\nrun = autotrack.start_run(run_name='mine')"),
+    ("run is filled", "mine = made()\ntrain(*mine, 2)"),
+    ("run is filled on", "train(*mine, 2)\nGaussianNB().fit(X, y)"),
+    ("run ends", "autotrack.end_run()"),
+    (
+        "thread begins",
+        "begun, go_on = threading.Event(), threading.Event()\n"
+        "def background():\n"
+        "    net, optimizer = made()\n"
+        "    train(net, optimizer, 4, 1, lambda: (begun.set(), go_on.wait(60)))\n"
+        "thread = threading.Thread(target=background)\nthread.start()\nbegun.wait(60)",
+    ),
+    ("thread ends", "go_on.set()\nthread.join(60)"),
+    ("module", "from pathlib import Path\nsource = 'from sklearn.naive_bayes import GaussianNB\\n'\n"
+     "source += 'def fit(X, y): GaussianNB(var_smoothing={}).fit(X, y)\\n'\n"
+     "Path('training.py').write_text(source.format(0.5))\n"
+     "%load_ext autoreload\n%autoreload 2\nimport training\ntraining.fit(X, y)"),
+    ("module is written", "Path('training.py').write_text('# anew\\n' + source.format(0.25))"),
+    ("module again", "training.fit(X, y)"),
+    ("study", "import optuna\nstudy = optuna.create_study()\nstudy.tell(study.ask(), 1.0)"),
+    ("off", "%unload_ext autotrack"),
+    ("fit unseen", "GaussianNB().fit(X, y)"),
+    ("fails unseen", FAILING),
+    ("on", "%load_ext autotrack"),
+    ("killed", "last = made()\ntrain(*last, 2, 1, lambda: os.kill(os.getpid(), signal.SIGKILL))"),
+]  # fmt: skip
+
+
+def kernel(folder: Path) -> AsyncKernelManager:
+    """A kernel that is started as `python -m autotrack -m ipykernel_launcher`."""
+    spec = folder / "kernels" / "recorded"
+    spec.mkdir(parents=True)
+    argv = [sys.executable, "-m", "autotrack", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    (spec / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "recorded", "language": "python"}))
+    specs = KernelSpecManager(kernel_dirs=[str(folder / "kernels")], ensure_native_kernel=False)
+    return AsyncKernelManager(kernel_name="recorded", kernel_spec_manager=specs)
+
+
+def executed(folder: Path, **environ: str) -> dict[str, Any]:
+    """The outputs of each cell, by its name."""
+    cells = [nbformat.v4.new_code_cell(source) for _, source in CELLS]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    client = nbclient.NotebookClient(
+        notebook, km=kernel(folder), allow_errors=True, timeout=120, resources={"metadata": {"path": str(folder)}}
+    )
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    with pytest.raises(nbclient.exceptions.DeadKernelError):
+        client.execute(env={**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "ignore", **environ})
+    return {name: cell.outputs for (name, _), cell in zip(CELLS, cells, strict=True)}
+
+
+def test_training_in_a_notebook_ends_with_its_cell(tmp_path):
+    """Each cell that trains is a run, which ends with the cell and as the cell does, whatever names and outputs keep
+    alive; `%load_ext` and `%unload_ext` switch; what the program opened itself lasts; a kernel that is killed leaves
+    KILLED; a cell's exception looks as without recording.
+    """
+    store = tmp_path / "store"
+    outputs = executed(tmp_path, AUTOTRACK_TRACKING_URI=str(store), JPY_SESSION_NAME="work/Digits.ipynb")
+    failures = {name: one for name, some in outputs.items() for one in some if one.output_type == "error"}
+    assert sorted(failures) == ["fails", "fails unseen", "loop fails", "loop is interrupted"]
+    assert outputs["fit unseen"][0].data["text/plain"] == outputs["fit"][0].data["text/plain"]
+    client = autotrack.Client(store)
+    runs = list(reversed(client.search_runs()))
+    by_cell: dict[str, list[Any]] = {}
+    sources = {source: name for name, source in CELLS if name != "fit again"}
+    for run in runs:
+        fit = client.get_fits(run.info.run_id)[0]
+        cell = fit.details["cell"] if "cell" in fit.details else "thread begins"
+        name = next((name for source, name in sources.items() if cell.strip() == source), cell)
+        by_cell.setdefault(name, []).append((run, fit))
+    assert [(run.info.run_name, run.info.status) for run in runs] == [
+        ("GaussianNB", "FINISHED"),
+        ("GaussianNB", "FINISHED"),
+        ("Linear", "FINISHED"),
+        ("Linear", "FINISHED"),
+        ("Linear", "FAILED"),
+        ("Linear", "KILLED"),
+        ("Linear", "FINISHED"),
+        ("GaussianNB", "FAILED"),
+        ("SGDClassifier", "FINISHED"),
+        ("SGDClassifier", "FINISHED"),
+        ("mine", "FINISHED"),
+        ("Linear", "FINISHED"),
+        ("GaussianNB", "FINISHED"),
+        ("GaussianNB", "FINISHED"),
+        ("Study", "FINISHED"),
+        ("Linear", "KILLED"),
+    ], by_cell.keys()
+    raise SystemExit(str({name: [(run.info.run_name, run.info.degraded, run.data.tags, fit.caller, fit.details) for run, fit in some] for name, some in by_cell.items()}))
