@@ -131,8 +131,10 @@ _SUBMODULES = (
     "tracking",
 )
 
+_FOR_IPYTHON = ("load_ipython_extension", "unload_ipython_extension")
+
 __all__ = [
-    *_HOME_OF,
+    *(name for name in _HOME_OF if name not in _FOR_IPYTHON),
     *_SUBMODULES,
 ]
 

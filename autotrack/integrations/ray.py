@@ -175,7 +175,7 @@ def info_of(number: int, trial: Any, metric: str | None, history: Mapping[int, N
             scores[key] = [score]
     main = scores.get((metric or "").replace("/", "."))
     seconds = safe_number(last.get("time_total_s"))
-    started = safe_number(getattr(trial, "start_time", None))
+    started = safe_number(getattr(getattr(trial, "run_metadata", trial), "start_time", None))
     return TrialInfo(
         number=number,
         params=safe_params(dict(flat(trial.config or {}))),

@@ -27,8 +27,9 @@ class DetailCalls(Access):
     def promote_trial(self, run_id: str, number: int) -> records.Run:
         """Make a run of a trial: a child of the search's run, with the trial's parameters and scores.
 
-        Each score is a metric with one point a fold, what the trial reported on its way is `intermediate_value`; `mean`,
-        `std`, `rank`, `fit_time` and `score_time` are metrics too. A trial that was promoted before is not promoted again.
+        Each score is a metric with one point a fold; what the trial reported on its way is `intermediate_value`;
+        `mean`, `std`, `rank`, `fit_time` and `score_time` are metrics too. A trial that was promoted before is not
+        promoted again.
 
         Args:
             run_id: The search's run.

@@ -322,9 +322,7 @@ class RunWriter:
         """A dataset that the run used."""
         self.recorder.write(events.DatasetLogged(self.run_id, dataset, context, dict(tags or {}), fit_id))
 
-    def log_trials(
-        self, trials: Iterable[events.TrialInfo], fit_id: str | None = None, series: object = None
-    ) -> None:
+    def log_trials(self, trials: Iterable[events.TrialInfo], fit_id: str | None = None, series: object = None) -> None:
         """Trials of a search or a cross-validation, some hundred an event.
 
         Args:

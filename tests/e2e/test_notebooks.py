@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from jupyter_client.kernelspec import KernelSpecManager  # noqa: E402
 from jupyter_client.manager import AsyncKernelManager  # noqa: E402
 
 import autotrack  # noqa: E402
+
+FRAMES = re.compile(r"File .*?(\S+\.py):\d+")
+"""Files of a traceback as IPython shows it."""
 
 ROOT = Path(__file__).parents[2]
 
@@ -74,7 +78,7 @@ CELLS = [
     ("module is written", "Path('training.py').write_text('# anew\\n' + source.format(0.25))"),
     ("module again", "training.fit(X, y)"),
     ("study", "import optuna\nstudy = optuna.create_study()\nstudy.tell(study.ask(), 1.0)"),
-    ("off", "%unload_ext autotrack"),
+    ("off", "%load_ext autotrack\n%unload_ext autotrack"),
     ("fit unseen", "GaussianNB().fit(X, y)"),
     ("fails unseen", FAILING),
     ("on", "%load_ext autotrack"),
@@ -115,31 +119,48 @@ def test_training_in_a_notebook_ends_with_its_cell(tmp_path):
     failures = {name: one for name, some in outputs.items() for one in some if one.output_type == "error"}
     assert sorted(failures) == ["fails", "fails unseen", "loop fails", "loop is interrupted"]
     assert outputs["fit unseen"][0].data["text/plain"] == outputs["fit"][0].data["text/plain"]
+    shown = [FRAMES.findall("\n".join(failures[name].traceback)) for name in ("fails", "fails unseen")]
+    assert (failures["fails"].ename, failures["fails"].evalue) == (
+        failures["fails unseen"].ename,
+        failures["fails unseen"].evalue,
+    )
+    assert len(shown[1]) > 1
+    assert [frame for frame in shown[0] if "autotrack" not in frame] == shown[1]
     client = autotrack.Client(store)
     runs = list(reversed(client.search_runs()))
-    by_cell: dict[str, list[Any]] = {}
-    sources = {source: name for name, source in CELLS if name != "fit again"}
-    for run in runs:
-        fit = client.get_fits(run.info.run_id)[0]
-        cell = fit.details["cell"] if "cell" in fit.details else "thread begins"
-        name = next((name for source, name in sources.items() if cell.strip() == source), cell)
-        by_cell.setdefault(name, []).append((run, fit))
-    assert [(run.info.run_name, run.info.status) for run in runs] == [
-        ("GaussianNB", "FINISHED"),
-        ("GaussianNB", "FINISHED"),
-        ("Linear", "FINISHED"),
-        ("Linear", "FINISHED"),
-        ("Linear", "FAILED"),
-        ("Linear", "KILLED"),
-        ("Linear", "FINISHED"),
-        ("GaussianNB", "FAILED"),
-        ("SGDClassifier", "FINISHED"),
-        ("SGDClassifier", "FINISHED"),
-        ("mine", "FINISHED"),
-        ("Linear", "FINISHED"),
-        ("GaussianNB", "FINISHED"),
-        ("GaussianNB", "FINISHED"),
-        ("Study", "FINISHED"),
-        ("Linear", "KILLED"),
-    ], by_cell.keys()
-    raise SystemExit(str({name: [(run.info.run_name, run.info.degraded, run.data.tags, fit.caller, fit.details) for run, fit in some] for name, some in by_cell.items()}))
+    names = (
+        "fit", "fit again", "loop", "loop goes on", "loop fails", "loop is interrupted", "asynchronous", "fails",
+        "steps", "steps go on", "run is opened", "thread begins", "module", "module again", "study", "killed",
+    )  # fmt: skip
+    by_cell = dict(zip(names, runs, strict=True))
+    fits = {name: client.get_fits(run.info.run_id) for name, run in by_cell.items()}
+    assert {name: run.info.status for name, run in by_cell.items()} == dict.fromkeys(names, "FINISHED") | {
+        "loop fails": "FAILED",
+        "loop is interrupted": "KILLED",
+        "fails": "FAILED",
+        "killed": "KILLED",
+    }
+    assert {run.info.degraded for run in runs} == {""}
+    sources = {name: source.replace("hunter2", "[redacted]") for name, source in CELLS}
+    for name, (fit, *_) in fits.items():
+        if name not in ("module", "run is opened", "thread begins"):  # with magics, in another cell, in none
+            assert fit.details["cell"].strip() == sources[name]
+    assert fits["fit"][0].caller == "In[2]:2 in <module>: model.fit(X, y)  # password='[redacted]'"
+    assert fits["fit again"][0].caller.startswith("In[3]:2 in <module>: model.fit")
+    assert fits["loop fails"][0].error.frame == "In[6]:2 in oh: raise ValueError('no more')"
+    assert fits["module"][0].caller == f"{tmp_path / 'training.py'}:2 in fit"
+    for before, after in (("loop", "loop goes on"), ("steps", "steps go on")):
+        assert by_cell[after].data.tags["autotrack.continues"] == by_cell[before].info.run_id
+        assert "autotrack.continues" not in by_cell[before].data.tags
+    points = {name: len(client.get_metric_history(run.info.run_id, "loss")) for name, run in by_cell.items()}
+    assert {name: count for name, count in points.items() if count} == {
+        "loop": 3, "loop goes on": 2, "loop fails": 2, "loop is interrupted": 2, "asynchronous": 2, "run is opened": 4,
+        "thread begins": 4,
+    }  # fmt: skip
+    assert [fit.number for fit in fits["run is opened"]] == [1, 2]
+    assert by_cell["steps"].data.metrics["partial_fit_calls"] == 3
+    assert by_cell["steps"].outputs.model_outputs
+    assert [by_cell[name].data.param_values["var_smoothing"] for name in ("module", "module again")] == [0.5, 0.25]
+    session = client.get_session(runs[0].info.session_id)
+    assert (session.program, session.cwd) == ("Digits.ipynb", str(tmp_path))
+    assert client.get_environment(runs[0].info.run_id).content["packages"]["ipykernel"]

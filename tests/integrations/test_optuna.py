@@ -126,6 +126,24 @@ def test_fits_inside_an_objective_open_no_run(recorded, jobs):
     assert max(trials_seen) >= 2
     assert len(recorded.client.get_fits(run.info.run_id)) == 1
     assert run.data.metrics["best_value"] == study.best_value
+    assert run.data.param_values["best_trial"] == study.best_trial.number
+
+
+def test_the_best_value_is_the_last_one_whatever_the_order_of_trials(recorded):
+    """With two jobs a trial may end after later ones: the best value is the run's, though a worse one has a later
+    number.
+    """
+    later = threading.Event()
+
+    def waiting(trial):
+        if trial.number == 0:
+            later.wait(60)
+        return trial.number
+
+    study = optuna.create_study()
+    study.optimize(waiting, n_trials=3, n_jobs=2, callbacks=[lambda study, trial: trial.number == 2 and later.set()])
+    run = recorded.only_run()
+    assert (run.data.metrics["best_value"], run.data.param_values["best_trial"]) == (0.0, 0)
 
 
 def test_an_exception_and_an_interruption_end_the_run_and_are_untouched(recorded):
@@ -183,9 +201,7 @@ def test_several_objectives_and_constraints(recorded):
     study.optimize(lambda trial: (trial.suggest_float("x", 0, 1), -trial.suggest_float("y", 0, 1)), n_trials=4)
     run = recorded.only_run()
     found = recorded.client.get_trials(run.info.run_id)
-    assert [trial.scores for trial in found] == [
-        {"loss": [t.values[0]], "score": [t.values[1]]} for t in study.trials
-    ]
+    assert [trial.scores for trial in found] == [{"loss": [t.values[0]], "score": [t.values[1]]} for t in study.trials]
     assert [trial.number for trial in found if trial.rank == 1] == sorted(t.number for t in study.best_trials)
     assert run.data.param_values["directions"] == ["minimize", "maximize"]
     sampler = optuna.samplers.RandomSampler(seed=0)

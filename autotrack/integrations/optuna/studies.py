@@ -41,6 +41,7 @@ class Recording:
         self._seen: set[int] = set()
         self._kept: list[events.TrialInfo] = []
         self._best: float | None = None
+        self._best_step = -1
         self._space: dict[str, str] = {}
 
     def begin(self, study: Any, arguments: Mapping[str, Any]) -> None:
@@ -72,16 +73,20 @@ class Recording:
 
     def _note_values(self, trial: Any) -> None:
         values = trials.values_of(trial)
-        points: dict[str, object] = dict(zip(self.goal.names, values, strict=False))
-        if len(values) == 1 and trials.is_feasible(trial):
-            with self._lock:
-                better = self.goal.is_better(values[0], self._best)
-                self._best = values[0] if better else self._best
-            if better:
-                points["best_value"] = values[0]
-                found = {**trials.best_params_of(trial.params), "best_trial": trial.number}
-                self.run.log_fit_params(found, "Study", self.session.number)
-        self.run.log_safe_metrics(points, trial.number)
+        self.run.log_safe_metrics(dict(zip(self.goal.names, values, strict=False)), trial.number)
+        if len(values) != 1 or not trials.is_feasible(trial):
+            return
+        with self._lock:  # of two jobs the better one is to be written last
+            if self.goal.is_better(values[0], self._best):
+                self._note_best(trial.number, values[0], trial.params)
+
+    def _note_best(self, number: int, value: float, params: Mapping[str, Any]) -> None:
+        found = {**trials.best_params_of(params), "best_trial": number}
+        self.run.log_fit_params(found, "Study", self.session.number)
+        if value != self._best:
+            # With several jobs an earlier trial may end later: steps go forward all the same, the last one counts.
+            self._best, self._best_step = value, max(number, self._best_step + 1)
+            self.run.log_safe_metrics({"best_value": value}, self._best_step)
 
     def finish(self, study: Any) -> None:
         """The call is over, however it ended."""
@@ -104,11 +109,9 @@ class Recording:
             self.run.set_tags({"best_trials": ",".join(map(str, sorted(front)))})
         elif study is not None:
             best = _best_of(study)
-            if best is not None:
-                found = {**trials.best_params_of(best.params), "best_trial": best.number}
-                self.run.log_fit_params(found, "Study", self.session.number)
-                if best.number not in self._seen:  # found before, or by another process
-                    self.run.log_safe_metrics({"best_value": best.value}, best.number)
+            if best is not None:  # found here, before, or by another process
+                self._best = self._best if self._best_step >= 0 else None
+                self._note_best(best.number, best.value, best.params)
         self.run.log_trials(trials.ranked(self._kept, self.goal, front), self.session.fit_id, self._series)
         self.session.details.update(search_space=self._space, trials=len(self._seen))
 
