@@ -5,9 +5,7 @@ IPython is asked where it is loaded and running, and never imported.
 
 from __future__ import annotations
 
-import linecache
 import os
-import re
 import sys
 
 TYPE_CHECKING = False
@@ -18,7 +16,8 @@ if TYPE_CHECKING:
 MAX_SOURCE = 8_000
 """Characters of a cell's code that are kept (its beginning)."""
 
-_OLD_NAME = re.compile(r"<ipython-input-(\d+)-")
+_OLD_NAME = "<ipython-input-"
+"""What the names of cells began with, before IPython could be asked; then come the cell's number and a hash."""
 
 
 def shell() -> Any:
@@ -51,19 +50,24 @@ def label_of(file: str) -> str:
     told = tell(file) if tell is not None else None
     if told:
         return str(told[-1])
-    old = _OLD_NAME.match(file)
-    return f"In[{old[1]}]" if old else ""
+    return f"In[{file.removeprefix(_OLD_NAME).partition('-')[0]}]" if file.startswith(_OLD_NAME) else ""
 
 
 def describe(label: str, file: str, line: int, function: str) -> str:
     """`In[5]:3 in <module>: model.fit(X, y)`: the cell's number is not enough, the cell may be changed any time."""
+    import linecache
+
     text = linecache.getline(file, line).strip()
     return f"{label}:{line} in {function}" + (f": {text}" if text else "")
 
 
 def source_of(frame: FrameType | None) -> str:
     """The code of the cell that a call comes from, directly or through functions of other cells; "" without one."""
-    while frame is not None and shell() is not None:
+    if frame is None or shell() is None:
+        return ""
+    import linecache
+
+    while frame is not None:
         code = frame.f_code
         if code.co_name.startswith(("<module", "<cell")) and label_of(code.co_filename):  # IPython 8.0: <cell line: 1>
             return "".join(linecache.getlines(code.co_filename))[:MAX_SOURCE]

@@ -51,7 +51,7 @@ def of(kind: Any) -> st.SearchStrategy[Any]:
     if isinstance(kind, msgspec.inspect.ListType):
         return st.lists(of(kind.item_type), max_size=2)
     if isinstance(kind, msgspec.inspect.DictType):
-        return st.dictionaries(texts, of(kind.value_type), max_size=2)
+        return st.dictionaries(of(kind.key_type), of(kind.value_type), max_size=2)
     assert isinstance(kind, msgspec.inspect.UnionType), kind
     return st.one_of([of(one) for one in kind.types])
 
