@@ -9,6 +9,7 @@ A later cell that trains on begins anew, in another run, which has the one befor
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary, WeakSet
@@ -40,12 +41,16 @@ def until_end_of_cell(training: Lasting) -> None:
 
 
 def _on_cell_over(result: Any = None) -> None:
-    """IPython's event; a cell that was broken off inside an `await` has no result."""
-    if result is None:
-        error: BaseException | None = KeyboardInterrupt()
-    else:
-        error = result.error_in_exec or result.error_before_exec
+    """IPython's event: the cell's result, or None where it was broken off."""
+    error = KeyboardInterrupt() if result is None else result.error_in_exec or result.error_before_exec
+    if _is_cancelled(error):  # what the kernel makes of an interrupt inside an `await`
+        error = KeyboardInterrupt()
     several = _lasting.get(threading.current_thread())
     for one in list(several or ()):
         if not guard.call(guard.health("tracking", breaker=False), "end of a cell", one.cell_over, error):
             several.discard(one)  # type: ignore[union-attr]
+
+
+def _is_cancelled(error: BaseException | None) -> bool:
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and isinstance(error, asyncio.CancelledError)

@@ -55,6 +55,12 @@ CELLS = [
     ("loop fails", "def oh():\n    raise ValueError('no more')\ntrain(*made(), 3, 1, oh)"),
     ("loop is interrupted", "train(*made(), 3, 1, lambda: os.kill(os.getpid(), signal.SIGINT))"),
     ("asynchronous", "import asyncio\nawait asyncio.sleep(0)\nother = made()\ntrain(*other, 2)"),
+    (
+        "await is interrupted",
+        "other = made()\ntrain(*other, 2)\n"
+        "asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGINT)\n"
+        "await asyncio.sleep(60)",
+    ),
     ("fails", FAILING),
     ("steps", "sgd = SGDClassifier(random_state=0)\nfor _ in range(3): sgd.partial_fit(X, y, [0, 1])"),
     ("steps go on", "sgd.partial_fit(X, y)"),
@@ -117,7 +123,7 @@ def test_training_in_a_notebook_ends_with_its_cell(tmp_path):
     store = tmp_path / "store"
     outputs = executed(tmp_path, AUTOTRACK_TRACKING_URI=str(store), JPY_SESSION_NAME="work/Digits.ipynb")
     failures = {name: one for name, some in outputs.items() for one in some if one.output_type == "error"}
-    assert sorted(failures) == ["fails", "fails unseen", "loop fails", "loop is interrupted"]
+    assert sorted(failures) == ["await is interrupted", "fails", "fails unseen", "loop fails", "loop is interrupted"]
     assert outputs["fit unseen"][0].data["text/plain"] == outputs["fit"][0].data["text/plain"]
     shown = [FRAMES.findall("\n".join(failures[name].traceback)) for name in ("fails", "fails unseen")]
     assert (failures["fails"].ename, failures["fails"].evalue) == (
@@ -129,14 +135,16 @@ def test_training_in_a_notebook_ends_with_its_cell(tmp_path):
     client = autotrack.Client(store)
     runs = list(reversed(client.search_runs()))
     names = (
-        "fit", "fit again", "loop", "loop goes on", "loop fails", "loop is interrupted", "asynchronous", "fails",
-        "steps", "steps go on", "run is opened", "thread begins", "module", "module again", "study", "killed",
+        "fit", "fit again", "loop", "loop goes on", "loop fails", "loop is interrupted", "asynchronous",
+        "await is interrupted", "fails", "steps", "steps go on", "run is opened", "thread begins", "module",
+        "module again", "study", "killed",
     )  # fmt: skip
     by_cell = dict(zip(names, runs, strict=True))
     fits = {name: client.get_fits(run.info.run_id) for name, run in by_cell.items()}
     assert {name: run.info.status for name, run in by_cell.items()} == dict.fromkeys(names, "FINISHED") | {
         "loop fails": "FAILED",
         "loop is interrupted": "KILLED",
+        "await is interrupted": "KILLED",
         "fails": "FAILED",
         "killed": "KILLED",
     }
@@ -154,7 +162,8 @@ def test_training_in_a_notebook_ends_with_its_cell(tmp_path):
         assert "autotrack.continues" not in by_cell[before].data.tags
     points = {name: len(client.get_metric_history(run.info.run_id, "loss")) for name, run in by_cell.items()}
     assert {name: count for name, count in points.items() if count} == {
-        "loop": 3, "loop goes on": 2, "loop fails": 2, "loop is interrupted": 2, "asynchronous": 2, "run is opened": 4,
+        "loop": 3, "loop goes on": 2, "loop fails": 2, "loop is interrupted": 2, "asynchronous": 2,
+        "await is interrupted": 2, "run is opened": 4,
         "thread begins": 4,
     }  # fmt: skip
     assert [fit.number for fit in fits["run is opened"]] == [1, 2]
