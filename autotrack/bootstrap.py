@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-from autotrack import process
+from autotrack import config, process
 from autotrack.hooks import guard, imports
 from autotrack.integrations import INTEGRATIONS
 
@@ -72,6 +72,7 @@ def activate(role: str | None = None, source: str = "api", hook_position: int | 
         STATE.role, STATE.source, STATE.hook_position = role or _role(), source, hook_position
     STATE.active, STATE.pid = True, os.getpid()
     process.activated, process.role, process.source = True, STATE.role, STATE.source
+    config.claim_rank()
     guard.on_first_error = _keep_health
     imports.install()
     for integration in INTEGRATIONS:
@@ -96,8 +97,6 @@ def suspend() -> None:
     """
     if process.suspended:
         return
-    from autotrack import config
-
     was_active = STATE.active
     deactivate()
     config.launch_children(False)
@@ -109,8 +108,6 @@ def resume() -> None:
     """Take `suspend` back: what was active is active again, and what was switched on meanwhile is on."""
     if not process.suspended:
         return
-    from autotrack import config
-
     process.suspended = False
     config.launch_children(True)
     if STATE.interrupted:
@@ -137,8 +134,6 @@ def hook_verdict() -> str:
 
 
 def _role() -> str:
-    from autotrack import config
-
     return config.role()
 
 

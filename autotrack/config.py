@@ -78,6 +78,15 @@ def role() -> str:
     return found if found in ("worker", "rank") else "main"
 
 
+def claim_rank() -> None:
+    """If this process is a rank of a distributed job, have its children know that they are not."""
+    if process.rank_of(os.environ)[1] > 1:
+        claimed = os.environ.get("AUTOTRACK_RANK", "")
+        own = process.claim_of(os.getpid(), os.environ)
+        if claimed.partition(" ")[2] != own.partition(" ")[2]:
+            os.environ["AUTOTRACK_RANK"] = own
+
+
 def environment_variables(names: tuple[str, ...]) -> dict[str, str]:
     """The named environment variables that are set."""
     return {name: os.environ[name] for name in names if name in os.environ}

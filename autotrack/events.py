@@ -185,6 +185,50 @@ class RunEnded(msgspec.Struct, tag_field="t", tag="end", omit_defaults=True):
     error: ErrorInfo | None = None
 
 
+class RankJoined(msgspec.Struct, tag_field="t", tag="rank", omit_defaults=True):
+    """A rank of a distributed job takes part in a run, which rank 0 begins and ends."""
+
+    run_id: str
+    session_id: str
+    journal_id: str
+    """The journal of the rank's process: by it a reader knows whether the process is there."""
+    time: int
+    rank: int
+    size: int
+    """How many ranks the job has."""
+    facts: dict[str, Any] = {}
+    """Host, pid, local rank, device: whatever is known."""
+    name: str = ""
+    """The run's, and where it belongs, should rank 0 never tell."""
+    experiment: str = "Default"
+    experiment_id: str | None = None
+    source: str = "fluent"
+    user: str = ""
+
+
+class RankEnded(msgspec.Struct, tag_field="t", tag="rank_end", omit_defaults=True):
+    """A rank's part in a run is over. One that failed makes the run a failed one, whatever rank 0 says."""
+
+    run_id: str
+    rank: int
+    status: RunStatus
+    time: int
+    error: ErrorInfo | None = None
+    killed: bool = False
+    """The process was found dead, by the time given: what others raised shortly before may have come of it."""
+
+
+class RankGone(msgspec.Struct, tag_field="t", tag="rank_gone", omit_defaults=True):
+    """Rank 0 saw a rank's process end; whether that was in order, the rank's own journal says.
+
+    Without a time: rank 0 came to an end in order, so that nothing came of it.
+    """
+
+    run_id: str
+    rank: int
+    time: int | None = None
+
+
 class RunDegraded(msgspec.Struct, tag_field="t", tag="degraded"):
     """Something of this run could not be recorded; its status stays what it is."""
 
@@ -192,11 +236,13 @@ class RunDegraded(msgspec.Struct, tag_field="t", tag="degraded"):
     reason: str
 
 
-class ParamsLogged(msgspec.Struct, tag_field="t", tag="params"):
+class ParamsLogged(msgspec.Struct, tag_field="t", tag="params", omit_defaults=True):
     """Parameters of a run; a key that is there already gets the new value."""
 
     run_id: str
     params: list[Param]
+    weak: bool = False
+    """A key that is there already keeps its value: what another rank than 0 says."""
 
 
 class MetricLogged(msgspec.Struct, tag_field="t", tag="m", omit_defaults=True, gc=False):
@@ -228,11 +274,13 @@ class CurveLogged(msgspec.Struct, tag_field="t", tag="curve"):
     values: list[Number]
 
 
-class TagsSet(msgspec.Struct, tag_field="t", tag="tags"):
+class TagsSet(msgspec.Struct, tag_field="t", tag="tags", omit_defaults=True):
     """Tags of a run are set."""
 
     run_id: str
     tags: dict[str, str]
+    weak: bool = False
+    """As of `ParamsLogged`."""
 
 
 class TagDeleted(msgspec.Struct, tag_field="t", tag="untag"):
@@ -376,6 +424,9 @@ Event = (
     | RunResumed
     | RunUpdated
     | RunEnded
+    | RankJoined
+    | RankEnded
+    | RankGone
     | RunDegraded
     | ParamsLogged
     | MetricLogged

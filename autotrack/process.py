@@ -35,6 +35,17 @@ RANK_VARIABLES = (
 LOCAL_RANK_VARIABLES = ("LOCAL_RANK", "NODE_RANK")
 """What Lightning tells the copies of a script that it starts by itself, beside `WORLD_SIZE`."""
 
+NAMING_VARIABLES = (
+    *(name for name, _ in RANK_VARIABLES),
+    "LOCAL_RANK",
+    "OMPI_COMM_WORLD_LOCAL_RANK",
+    "MPI_LOCALRANKID",
+    "SLURM_LOCALID",
+    "TORCHELASTIC_RUN_ID",
+    "TORCHELASTIC_RESTART_COUNT",
+)
+"""Variables that a launcher gives each rank: a process without them, or with others, is not of the same rank."""
+
 _POOLS = ("multiprocessing", "multiprocess", "joblib", "loky", "billiard")
 """Packages whose child processes are told by the last part of the module that they run."""
 
@@ -124,6 +135,11 @@ def rank_of(environ: Mapping[str, str]) -> tuple[int, int]:
         found = [int(environ[name]) for name in LOCAL_RANK_VARIABLES if environ.get(name, "").isdecimal()]
         return (max(found), int(size)) if found else (0, 1)
     return 0, 1
+
+
+def claim_of(pid: int, environ: Mapping[str, str]) -> str:
+    """What a rank leaves in its environment: its children, which inherit its rank, know by it that they are none."""
+    return " ".join([str(pid), *(f"{name}={environ[name]}" for name in NAMING_VARIABLES if name in environ)])
 
 
 def role_of(command_line: Sequence[str], environ: Mapping[str, str]) -> str:

@@ -111,9 +111,11 @@ INTERNAL = {
     "ACTIVE": "set by the launcher: the hook activates",
     "HOOK_DIR": "set by the launcher: where the zero-code hook is",
     "PROTOCOL": "set by the launcher: version of this contract between launcher and hook",
+    "RANK": "set by a rank of a distributed job: its children are not that rank",
+    "JOB_ID": "set by you for the ranks of a job over several machines, where nothing else tells it from other jobs",
     "SESSION_ID": "set for child processes: the session that they belong to",
 }
-"""Variables that autotrack sets for its own child processes."""
+"""Variables that autotrack sets for its own child processes, and one that tells what no file can."""
 
 TEST_VARIABLES = ("TEST_POSTGRES_URL", "TEST_MARIADB_URL", "TEST_MLFLOW_PYTHON", "TEST_MLFLOW_REQUIRED")
 """Variables that only the test suite reads."""

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 import msgspec
 
 from autotrack import events as ev
-from autotrack.store import schema
+from autotrack.store import ranks, schema
 
 DEGRADED_LENGTH = 2_000
 """Longest text of reasons why a run is incomplete."""
@@ -56,6 +56,8 @@ class Status(msgspec.Struct):
     error: ev.ErrorInfo | None = None
     opened: bool = False
     """The run is open in the process that writes this journal."""
+    since: int = 0
+    """When it was opened there."""
 
     def columns(self) -> dict[str, Any]:
         """The columns of `runs` that go with the status."""
@@ -77,6 +79,9 @@ class RunChange(msgspec.Struct):
     name: str | None = None
     description: str | None = None
     degraded: list[str] = []
+    joined: ev.RankJoined | None = None
+    """A rank that took part, for a run that rank 0 has not begun."""
+    rank_ends: list[ev.RankEnded] = []
     first_time: int = 0
     """Time of the first event, for a run whose start is not known yet."""
 
@@ -106,8 +111,11 @@ class Batch:
         """By session id."""
         self.points: dict[tuple[str, str], Points] = {}
         self.params: dict[tuple[str, str], ev.Param] = {}
+        self.weak_params: dict[tuple[str, str], ev.Param] = {}
+        """Those that are set only where there is none."""
         self.tags: dict[tuple[str, str], str | None] = {}
         """None: to be deleted."""
+        self.weak_tags: dict[tuple[str, str], str | None] = {}
         self.inputs: list[ev.DatasetLogged] = []
         self.fits: dict[str, ev.FitLogged] = {}
         self.trials: dict[tuple[str, int], tuple[ev.TrialInfo, str | None]] = {}
@@ -167,12 +175,20 @@ class Batch:
     def _on_params(self, event: ev.ParamsLogged) -> None:
         self._run(event.run_id)
         for param in event.params:
-            self.params[event.run_id, self._key(event.run_id, "parameter", param.key)] = param
+            place = event.run_id, self._key(event.run_id, "parameter", param.key)
+            if event.weak:
+                self.weak_params.setdefault(place, param)
+            else:
+                self.params[place] = param
 
     def _on_tags(self, event: ev.TagsSet) -> None:
         self._run(event.run_id)
         for key, value in event.tags.items():
-            self.tags[event.run_id, self._key(event.run_id, "tag", key)] = value
+            place = event.run_id, self._key(event.run_id, "tag", key)
+            if event.weak:
+                self.weak_tags.setdefault(place, value)
+            else:
+                self.tags[place] = value
 
     def _on_untag(self, event: ev.TagDeleted) -> None:
         self._run(event.run_id)
@@ -189,11 +205,12 @@ class Batch:
         self.sessions.setdefault(event.session_id, None)
         change = self._run(event.run_id, event.time)
         change.started = event
-        change.status = Status("RUNNING", event.time, opened=True)
+        change.status = Status("RUNNING", event.time, opened=True, since=event.time)
 
     def _on_resumed(self, event: ev.RunResumed) -> None:
         self.sessions.setdefault(event.session_id, None)
-        self._run(event.run_id, event.time).status = Status("RUNNING", event.time, opened=True)
+        change = self._run(event.run_id, event.time)
+        change.status = Status("RUNNING", event.time, opened=True, since=event.time)
 
     def _on_updated(self, event: ev.RunUpdated) -> None:
         change = self._run(event.run_id)
@@ -202,8 +219,27 @@ class Batch:
 
     def _on_ended(self, event: ev.RunEnded) -> None:
         change = self._run(event.run_id, event.time)
-        opened = change.status is not None and change.status.opened
-        change.status = Status(event.status, event.time, event.time, event.error, opened)
+        before = change.status or Status("RUNNING", 0)
+        change.status = Status(event.status, event.time, event.time, event.error, before.opened, before.since)
+
+    def _on_rank(self, event: ev.RankJoined) -> None:
+        change = self._run(event.run_id, event.time)
+        change.joined = change.joined or event
+        self.tags[event.run_id, ranks.COUNT_TAG] = str(event.size)
+        self.tags[event.run_id, ranks.facts_tag(event.rank)] = as_json(event.facts)
+        self.tags[event.run_id, ranks.open_tag(event.rank)] = event.journal_id
+
+    def _on_rank_ended(self, event: ev.RankEnded) -> None:
+        self._run(event.run_id, event.time).rank_ends.append(event)
+        self.tags[event.run_id, ranks.status_tag(event.rank)] = event.status
+        self.tags[event.run_id, ranks.open_tag(event.rank)] = None
+        self.tags[event.run_id, ranks.gone_tag(event.rank)] = None
+        if event.error is not None:
+            self.tags[event.run_id, ranks.error_tag(event.rank)] = ranks.summary_of(event.error)
+
+    def _on_rank_gone(self, event: ev.RankGone) -> None:
+        self._run(event.run_id, event.time or 0)
+        self.tags[event.run_id, ranks.gone_tag(event.rank)] = None if event.time is None else str(event.time)
 
     def _on_degraded(self, event: ev.RunDegraded) -> None:
         self._run(event.run_id).degraded.append(event.reason)
@@ -245,6 +281,9 @@ class Batch:
         ev.RunResumed: _on_resumed,
         ev.RunUpdated: _on_updated,
         ev.RunEnded: _on_ended,
+        ev.RankJoined: _on_rank,
+        ev.RankEnded: _on_rank_ended,
+        ev.RankGone: _on_rank_gone,
         ev.RunDegraded: _on_degraded,
         ev.ParamsLogged: _on_params,
         ev.MetricLogged: _on_metric,

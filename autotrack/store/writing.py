@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Table, bindparam, select
 
 from autotrack import clock
 from autotrack import events as ev
-from autotrack.store import registry, schema
+from autotrack.store import ranks, registry, schema
 from autotrack.store.curves import chunks, write_points
 from autotrack.store.engine import Store
 from autotrack.store.folding import DEGRADED_LENGTH, Batch, RunChange, Status, as_json, clip, number_of_json
@@ -53,6 +53,9 @@ __all__ = [
 ]
 
 Row = dict[str, Any]
+
+_READ = ("id", "name", "description", "degraded", "status", "status_time", "end_time", "journal_id", "session")
+"""What has to be known of a run before it is changed."""
 
 
 class Writer:
@@ -92,6 +95,12 @@ class Writer:
         ordered = sorted(rows, key=lambda row: [row[key] for key in keys])
         if ordered:
             connection.execute(self._dialect.upsert(table, keys), self._storable(ordered))
+
+    def _add_missing(self, connection: Connection, table: Table, keys: Sequence[str], rows: Iterable[Row]) -> None:
+        """Insert rows, but for those whose key is there."""
+        ordered = sorted(rows, key=lambda row: [row[key] for key in keys])
+        if ordered:
+            connection.execute(self._dialect.insert_missing(table, keys), self._storable(ordered))
 
     def _storable(self, rows: Iterable[Row]) -> list[Row]:
         storable = self._dialect.storable
@@ -141,22 +150,27 @@ class Writer:
 
         ids = self._resolve(connection, schema.runs, "run_id", batch.runs, placeholder)
         rows: dict[int, Any] = {}
-        columns = [
-            schema.runs.c[name] for name in ("id", "name", "description", "degraded", "status_time", "journal_id")
-        ]
+        columns = [schema.runs.c[name] for name in _READ]
         for some in chunks(sorted(ids.values())):
             query = select(*columns).where(schema.runs.c.id.in_(some)).order_by(schema.runs.c.id).with_for_update()
             rows |= {row.id: row for row in connection.execute(query)}
+        blamed = ranks.blamed(connection, [row for row in rows.values() if row.status == "FAILED"])
         updates = []
         for run_id, change in batch.runs.items():
             row = rows[ids[run_id]]
-            updates.append({"run_id": run_id, **_run_columns(row, change, sessions, experiments, journal_id)})
+            columns_of_run = _run_columns(row, change, sessions, experiments, journal_id)
+            by_rank = blamed.get(row.id)
+            settled = ranks.settled(row, columns_of_run, change, by_rank)
+            if settled.rank != by_rank:
+                batch.tags[run_id, ranks.FAILED_TAG] = settled.rank
+            updates.append({"run_id": run_id, **settled.columns})
         _update(connection, schema.runs, "run_id", self._storable(updates))
         return ids
 
     def _experiments(self, connection: Connection, batch: Batch) -> dict[str, int]:
         """Primary keys of experiments, by name (made where there is none) and by `#` and id."""
-        started = [change.started for change in batch.runs.values() if change.started is not None]
+        changes = batch.runs.values()
+        started = [told for change in changes if (told := change.started or change.joined) is not None]
         named = {clip(event.experiment) for event in started if event.experiment_id is None}
         now = clock.now()
         found = self._resolve(connection, schema.experiments, "name", named, lambda name: new_experiment(name, now))
@@ -169,19 +183,24 @@ class Writer:
         return found
 
     def _write_params(self, connection: Connection, batch: Batch, runs: Mapping[str, int]) -> None:
-        rows = (
-            {
-                "run": runs[run_id],
-                "key": key,
-                "text": param.text,
-                "json": param.json,
-                "number": number_of_json(param.json),
-            }
-            for (run_id, key), param in batch.params.items()
-        )
-        self._upsert(connection, schema.params, ("run", "key"), rows)
+        def rows(params: Mapping[tuple[str, str], ev.Param]) -> list[Row]:
+            return [
+                {
+                    "run": runs[run_id],
+                    "key": key,
+                    "text": param.text,
+                    "json": param.json,
+                    "number": number_of_json(param.json),
+                }
+                for (run_id, key), param in params.items()
+            ]
+
+        self._add_missing(connection, schema.params, ("run", "key"), rows(batch.weak_params))
+        self._upsert(connection, schema.params, ("run", "key"), rows(batch.params))
 
     def _write_tags(self, connection: Connection, batch: Batch, runs: Mapping[str, int]) -> None:
+        weak = [{"run": runs[run_id], "key": key, "value": value} for (run_id, key), value in batch.weak_tags.items()]
+        self._add_missing(connection, schema.tags, ("run", "key"), weak)
         rows: list[Row] = []
         gone: list[Row] = []
         for (run_id, key), value in batch.tags.items():
@@ -323,6 +342,8 @@ def _run_columns(
     columns: Row = {}
     reasons = list(change.degraded)
     started = change.started
+    if started is None and change.joined is not None and row.session is None:
+        columns = _joined_columns(row, change.joined, experiments)
     if started is not None:
         place = clip(started.experiment) if started.experiment_id is None else f"#{started.experiment_id}"
         if place not in experiments:
@@ -346,6 +367,17 @@ def _run_columns(
         columns |= _status_columns(row, change.status, journal_id)
     degraded = _with_reasons(row.degraded, reasons)
     return columns if degraded == row.degraded else columns | {"degraded": degraded}
+
+
+def _joined_columns(row: Any, joined: ev.RankJoined, experiments: Mapping[str, int]) -> Row:
+    """What a rank knows of a run that rank 0 has not told of; what that one tells takes its place."""
+    place = clip(joined.experiment) if joined.experiment_id is None else f"#{joined.experiment_id}"
+    return {
+        "experiment": experiments.get(place, schema.DEFAULT_EXPERIMENT_ID),
+        "name": row.name or joined.name,
+        "user_id": joined.user,
+        "source": joined.source,
+    }
 
 
 def _status_columns(row: Any, status: Status, journal_id: str) -> Row:

@@ -10,7 +10,7 @@ from autotrack import records
 from autotrack.client import NAME_TAG, PARENT_TAG, Client
 from autotrack.errors import ActiveRunError, InvalidArgumentError
 from autotrack.hooks import guard
-from autotrack.tracking import failure, recorder, scope, session
+from autotrack.tracking import failure, ranks, recorder, scope, session
 from autotrack.tracking.current_experiment import default_experiment, experiment_by_id
 from autotrack.tracking.names import made_up_name
 from autotrack.tracking.run import RunWriter
@@ -174,9 +174,16 @@ def _active_id() -> str | None:
 
 
 def _new_run(experiment_id: str | None, name: str | None, parent: str | None, description: str | None) -> RunWriter:
-    name = checked_key(name, "run_name") if name else made_up_name()
+    chosen = checked_key(name, "run_name") if name else ""
     where = default_experiment() if experiment_id is None else experiment_by_id(checked_experiment_id(experiment_id))
-    return recorder.current().start_run(name, parent_run_id=parent, description=description, source="fluent", **where)
+    return recorder.current().start_run(
+        chosen or made_up_name(),
+        parent_run_id=parent,
+        description=description,
+        source="fluent",
+        made_up=not chosen,
+        **where,
+    )
 
 
 def _resumed(run_id: str) -> RunWriter:
@@ -185,9 +192,7 @@ def _resumed(run_id: str) -> RunWriter:
     if info.lifecycle_stage != "active":
         raise InvalidArgumentError("run_id", run_id, "a run that is not deleted; restore it first")
     current = recorder.current()
-    run = current.runs.get(run_id)
-    if run is None:
-        run = client.attached_writer(run_id)
+    run = current.runs.get(run_id) or ranks.writer_of(current, client.attached_writer(run_id))
     current.resume_run(run)
     return run
 

@@ -21,7 +21,7 @@ from autotrack.hooks import guard
 from autotrack.settings import Settings
 from autotrack.store.location import Location
 from autotrack.tracking import journal as journals
-from autotrack.tracking import journal_reading, liveness, resting, scope
+from autotrack.tracking import journal_reading, liveness, lost_ranks, resting, scope
 from autotrack.tracking.journal import Journal
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def ingest_pending(store: Store, location: Location, own: Path | None = None) ->
 
 
 def finish_lost(store: Store, paths: Mapping[str, Path] | None = None) -> None:
-    """Show as KILLED the runs whose process is gone without an end.
+    """Show as KILLED the runs whose process is gone without an end, and end the ranks that are gone like that.
 
     Args:
         store: Where.
@@ -199,6 +199,7 @@ def finish_lost(store: Store, paths: Mapping[str, Path] | None = None) -> None:
                 ingest_file(store, path)
     if lost:
         finish_lost_runs(store, [info.journal_id for info in lost])
+    lost_ranks.finish(store, paths or {}, now, ingest_file)
 
 
 def _is_over(info: JournalInfo, now: int) -> bool:

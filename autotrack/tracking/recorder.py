@@ -20,8 +20,10 @@ from autotrack.events import encode
 from autotrack.hooks import guard
 from autotrack.store.location import Location, locate
 from autotrack.store.places import is_portable
-from autotrack.tracking import failure, program_facts, scope, session
+from autotrack.tracking import failure, program_facts, rank_watch, ranks, scope, session
+from autotrack.tracking import job as jobs
 from autotrack.tracking.ingest import IngestThread
+from autotrack.tracking.job import Job
 from autotrack.tracking.journal import Journal
 from autotrack.tracking.progress import Progress
 from autotrack.tracking.run import Root, RunWriter
@@ -56,6 +58,8 @@ class Recorder:
         self._journal: Journal | None = None
         self._thread: IngestThread | None = None
         self._load: SystemMetrics | None = None
+        self._attended: RunWriter | None = None
+        """The training that this process takes part in as another rank than 0."""
         self._artifact_roots: dict[str, str] = {}
         self._experiments: set[tuple[str, str | None]] = set()
         # Reentrant: a signal handler may log while the thread that it interrupts is in here.
@@ -176,8 +180,19 @@ class Recorder:
         source: str = "fluent",
         description: str | None = None,
         start_time: int | None = None,
+        made_up: bool = False,
     ) -> RunWriter:
-        """Open a new run.
+        """Open a new run; in another rank than 0 of a distributed job, take part in rank 0's.
+
+        Args:
+            name: Its name.
+            experiment: Name of its experiment; what the settings say by default.
+            experiment_id: The experiment's id, which wins over the name.
+            parent_run_id: Whose child it is.
+            source: Who opens it: "fluent", "client", or an integration's name.
+            description: What it is about.
+            start_time: ms since the epoch; now by default.
+            made_up: Nobody chose the name.
 
         Raises:
             StoreError: No journal can be written anywhere.
@@ -185,9 +200,11 @@ class Recorder:
         failure.program_goes_on()
         settings = config.settings()
         self._expect_files_of(experiment or settings.experiment, experiment_id)
-        run = RunWriter(
-            self, clock.new_id(), name, experiment or settings.experiment, experiment_id, parent_run_id, source
-        )
+        place = None if source in NOT_OF_THE_PROGRAM else ranks.next_place(self.location, source)
+        belongs = (name, experiment or settings.experiment, experiment_id, parent_run_id, source)
+        if place is not None and place.job.rank:
+            return self._take_part(ranks.RankWriter(self, place, *belongs), place.job, "" if made_up else name)
+        run = RunWriter(self, clock.new_id() if place is None else place.run_id, *belongs)
         run.start_time = start_time or run.start_time
         self.write(
             events.RunStarted(
@@ -203,6 +220,9 @@ class Recorder:
                 description=description,
             )
         )
+        if place is not None:
+            ranks.take_part(run, place.job)
+            rank_watch.watch(run, place.job)
         self.runs[run.run_id] = run
         if source not in NOT_OF_THE_PROGRAM:
             _opened.run = run
@@ -212,6 +232,23 @@ class Recorder:
             health = guard.health("tracking", breaker=False)
             guard.call(health, "arguments and seeds", program_facts.begin, run, source == "fluent")
         return run
+
+    def _take_part(self, run: RunWriter, job: Job, name: str) -> RunWriter:
+        ranks.take_part(run, job, name)
+        self.runs[run.run_id] = run
+        _opened.run = run
+        return run
+
+    def attend(self, integration: str, device: str) -> None:
+        """Rank 0 records a training that this rank takes part in, and nothing more; it is over with the next one."""
+        for run in [one for one in self.runs.values() if one is self._attended]:
+            run.end()
+        place = ranks.next_place(self.location, integration)
+        if place is None or not place.job.rank:
+            return
+        run = ranks.RankWriter(self, place, "", config.settings().experiment, source=integration)
+        ranks.take_part(run, place.job, device=device)
+        self.runs[run.run_id] = self._attended = run
 
     def writer_of(self, run_id: str) -> RunWriter | None:
         """The writer of a run, where this process has one."""
@@ -224,11 +261,15 @@ class Recorder:
         self.attached[run.run_id] = run
 
     def resume_run(self, run: RunWriter) -> None:
-        """Open a run again that is in the store already."""
+        """Open a run again that is in the store already; another rank than 0 takes part in it."""
         run.status = "RUNNING"
         run.end_time = None
         self.runs[run.run_id] = run
-        self.write(events.RunResumed(run.run_id, self.session_id, clock.now()))
+        if not isinstance(run, ranks.RankWriter):
+            self.write(events.RunResumed(run.run_id, self.session_id, clock.now()))
+        job = jobs.current()
+        if job is not None:
+            ranks.take_part(run, job)
 
     def forget(self, run: RunWriter) -> None:
         """A run has ended."""
@@ -314,6 +355,7 @@ class Recorder:
             run.reset_after_fork()
         self.runs = {}
         self.attached = {}
+        self._attended = None
 
     def _capture_environment(self) -> None:
         settings = config.settings()
@@ -443,6 +485,7 @@ def forget_all() -> None:
     failure.unwatch_exit()
     _by_store.clear()
     session.forget()
+    ranks.forget()
     _current = None
     _location = None
     _uri = None

@@ -21,6 +21,7 @@ from autotrack.tracking.values import safe_number, safe_params, storable
 if TYPE_CHECKING:
     from autotrack.artifacts import Artifacts
     from autotrack.records import MetricSummary, RunInfo
+    from autotrack.tracking.job import Job
     from autotrack.tracking.recorder import Recorder
 
 RING = 50
@@ -57,6 +58,8 @@ class RunWriter:
         run_id: 32 hexadecimal digits.
         status: What this process knows of the run's status.
         log_system_metrics: Whether the load of the machine is recorded; None where the settings decide.
+        job: The distributed job whose run this is, if it is one's.
+        gone_ranks: Ranks of it that were seen to end while the run was open.
     """
 
     def __init__(
@@ -81,6 +84,8 @@ class RunWriter:
         self.end_time: int | None = None
         self.fits = 0
         self.log_system_metrics: bool | None = None
+        self.job: Job | None = None
+        self.gone_ranks: list[int] = []
         self._artifact_root: Root | None = None
         self._inherited = False
         self._lock = threading.RLock()
@@ -205,6 +210,10 @@ class RunWriter:
             self._next_step.update(dict.fromkeys(metrics, min(step + 1, MAX_STEP)))
         numbers = {key: events.number_of(value) for key, value in metrics.items()}
         self.recorder.write(events.MetricsLogged(self.run_id, numbers, clock.now() if time is None else time, step))
+
+    def log_load(self, values: Mapping[str, float]) -> None:
+        """The load of the machine, by name."""
+        self.log_metrics(values)
 
     def log_batch(
         self, points: Iterable[tuple[str, float, int, int]], params: list[Param], tags: Mapping[str, str]
@@ -374,4 +383,13 @@ class RunWriter:
         self.end_time = clock.now() if time is None else time
         self.recorder.forget(self)
         if not self._inherited:
-            self.recorder.write(events.RunEnded(self.run_id, status, self.end_time, error))
+            self._write_end(status, self.end_time, error)
+
+    def _write_end(
+        self, status: Literal["FINISHED", "FAILED", "KILLED"], end_time: int, error: ErrorInfo | None
+    ) -> None:
+        told: list[events.Event] = [events.RunEnded(self.run_id, status, end_time, error)]
+        if self.job is not None:
+            told.append(events.RankEnded(self.run_id, self.job.rank, status, end_time, error))
+            told += [events.RankGone(self.run_id, rank) for rank in self.gone_ranks if status == "FINISHED"]
+        self.recorder.write_all(told)

@@ -15,7 +15,9 @@ from autotrack import process
 from autotrack.errors import InvalidArgumentError
 from autotrack.hooks import guard
 from autotrack.settings import Settings
+from autotrack.tracking import job as jobs
 from autotrack.tracking.machine_load import UNAVAILABLE, Load
+from autotrack.tracking.process_load import ProcessLoad
 from autotrack.tracking.values import checked_number
 
 TYPE_CHECKING = False
@@ -78,6 +80,8 @@ class SystemMetrics:
         self._due: WeakKeyDictionary[RunWriter, float] = WeakKeyDictionary()
         """When each run's next sample is due, by the monotonic clock."""
         self._load: Load | None = None
+        self._process_load: ProcessLoad | None = None
+        self._job: jobs.Job | None = None
 
     def tick(self, runs: Iterable[RunWriter]) -> None:
         """Take a sample where a run is due for one.
@@ -94,15 +98,32 @@ class SystemMetrics:
                 self._begin()
                 return
             interval = _interval or self._settings.system_metrics_sampling_interval
-            values = {PREFIX + name: value for name, value in self._load.sample().items()}
+            values = self._values(self._load)
             for run in due:
                 self._due[run] = max(self._due[run] + interval, now)
                 if run.status == "RUNNING":
-                    run.log_metrics(values)
+                    run.log_load(values)
+
+    def _values(self, load: Load) -> dict[str, float]:
+        """What is recorded: the machine's load, and of a rank that of its process.
+
+        The first rank of another machine tells of that machine too; of one machine one rank is enough.
+        """
+        job, process_load = self._job, self._process_load
+        if job is None or process_load is None:
+            return {PREFIX + name: value for name, value in load.sample().items()}
+        own = f"{PREFIX}rank_{job.rank}/"
+        values = {own + name: value for name, value in process_load.sample().items()}
+        if job.rank == 0 or job.local_rank == 0:
+            prefix = PREFIX if job.rank == 0 else own
+            values.update((prefix + name, value) for name, value in load.sample().items())
+        return values
 
     def _begin(self) -> None:
         try:
             self._load = Load()
+            self._job = jobs.current()
+            self._process_load = ProcessLoad() if self._job is not None else None
         except UNAVAILABLE as error:
             self._stopped = True
             HEALTH.note("system metrics", f"the load of the machine cannot be read: {error}")

@@ -132,6 +132,8 @@ class Training:
             current_run.remember_last(run)
 
     def _write(self, status: events.RunStatus, error: events.ErrorInfo | None) -> None:
+        job = self.run.job if self.run is not None else None
+        rank = job.rank if job is not None else 0
         self._recorder.write(
             events.FitLogged(
                 fit_id=self.fit_id,
@@ -146,7 +148,7 @@ class Training:
                 duration=None if status == "RUNNING" else self.duration,
                 error=error,
                 caller=self._caller,
-                details=self.details,
+                details=self.details if not rank else {**self.details, "rank": rank},
             )
         )
 
@@ -189,3 +191,15 @@ def begin(call: Call, caller: FrameType | None, tags: Mapping[str, str]) -> Trai
     )
     run.set_tags(tags)
     return Training(call, run, True, caller)
+
+
+def attend(call: Call, caller: FrameType | None, device: str = "") -> None:
+    """All ranks of a distributed job train together, and this one is not rank 0, which records: say so in its run.
+
+    Args:
+        call: What `begin` was asked for.
+        caller: The frame that made it.
+        device: What this rank trains on.
+    """
+    if process.role == "rank" and not scope.silenced() and scope.explicit_run() is None and origin.is_users(caller):
+        recorder.current().attend(call.integration, device)

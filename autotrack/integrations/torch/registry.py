@@ -14,7 +14,7 @@ from autotrack.integrations.options import IntegrationConfig
 from autotrack.integrations.torch import describe
 from autotrack.integrations.torch.loops import NAME, Loop, Trained, log_description
 from autotrack.integrations.torch.models import input_like
-from autotrack.tracking import notebook, training
+from autotrack.tracking import notebook, ranks, training
 
 MAX_KNOWN = 200
 """Modules and optimizers that are remembered until a loop is found for them."""
@@ -190,8 +190,12 @@ class Loops:
             exclusive=options.exclusive,
         )
         session = training.begin(call, frame, {"autotrack.integration": NAME, **options.extra_tags})
+        device = str(parameters[0].device) if parameters else ""
         if session is None or session.run is None:
+            if session is None and _is_distributed():
+                training.attend(call, frame, device)
             return None
+        ranks.note_device(session.run, device)
         session.open()
         loop = Loop(session, session.run, options)
         notebook.until_end_of_cell(loop)
@@ -202,7 +206,7 @@ class Loops:
         log_description(loop, trained, modules, parameters)
         facts = {"compiled": self.compiled, "grad_scaler": self.scaled}
         session.run.log_fit_params({key: value for key, value in facts.items() if value}, "torch", session.number)
-        if modules:
+        if modules and (session.run.job is None or session.run.job.rank == 0):
             called, self._called = self._called, None
             loop.keep(modules, called[1] if called is not None and called[0]() is modules[0] else None)
         return loop
@@ -219,6 +223,13 @@ class Loops:
             if not any(held <= other for _, other in found):
                 found.append((module, held))
         return [module for module, _ in found]
+
+
+def _is_distributed() -> bool:
+    """Whether this process trains together with others."""
+    import torch.distributed
+
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 def parameters_of(optimizer: Any) -> list[Any]:

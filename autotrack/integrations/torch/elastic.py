@@ -1,0 +1,36 @@
+"""torchrun, as far as it runs in this process: it sees first which of the ranks that it started fails, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from types import ModuleType
+from typing import Any
+
+from autotrack.hooks.patching import Call, Patcher
+from autotrack.tracking import rank_agent, recorder
+
+MODULE = "torch.distributed.elastic.multiprocessing.api"
+
+
+def instrument(patcher: Patcher, module: ModuleType) -> None:
+    """See ranks being ended."""
+    patcher.method(module.PContext, "close", on_close)
+
+
+def on_close(call: Call) -> Generator[Any, Any, None]:
+    """All ranks are to end; where some have failed by themselves, this is the last moment to tell them apart."""
+    context: Any = call.args[0]
+    failed = failures_of(context)
+    if failed:
+        rank_agent.tell(recorder.location(), context.pids().values(), failed)
+    yield
+
+
+def failures_of(context: Any) -> list[rank_agent.Failure]:
+    """The ranks of a group of processes that have failed so far."""
+    found = []
+    for local_rank, failure in dict(getattr(context, "_failures", None) or {}).items():
+        rank = context.envs.get(local_rank, {}).get("RANK", "")
+        if rank.isdecimal():
+            found.append(rank_agent.Failure(int(rank), failure.pid, failure.exitcode))
+    return found
