@@ -106,7 +106,7 @@ def settled(row: Any, columns: Mapping[str, Any], change: RunChange, by_rank: st
         else:
             rank = None
     for ended in change.rank_ends:
-        if _is_worse(row, now, ended):
+        if _is_worse(row, now, ended) or (rank is None and _is_own(row, now, ended)):
             now |= _failed(row, now, ended)
             rank = str(ended.rank)
     if change.rank_ends and "status" not in now and row.session is None and change.started is None:
@@ -131,6 +131,11 @@ def _is_worse(row: Any, now: Row, ended: ev.RankEnded) -> bool:
         return bool(_since(ended) < time)
     # Of a run that was opened again since: that rank failed in the attempt before.
     return not (status == "RUNNING" and time > ended.time)
+
+
+def _is_own(row: Any, now: Row, ended: ev.RankEnded) -> bool:
+    """Whether it is the failure that rank 0 told of as the run's own."""
+    return ended.rank == 0 and ended.status == "FAILED" == now.get("status", row.status)
 
 
 def _since(ended: ev.RankEnded) -> int:

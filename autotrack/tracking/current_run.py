@@ -193,7 +193,7 @@ def _resumed(run_id: str) -> RunWriter:
         raise InvalidArgumentError("run_id", run_id, "a run that is not deleted; restore it first")
     current = recorder.current()
     run = current.runs.get(run_id) or ranks.writer_of(current, client.attached_writer(run_id))
-    current.resume_run(run)
+    current.resume_run(run, by_the_program=True)
     return run
 
 

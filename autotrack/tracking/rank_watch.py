@@ -72,10 +72,10 @@ def _look_after(job: Job) -> None:
 
 def _note(rank: int) -> None:
     now = clock.now()
-    for run in list(_runs):
-        if run.status == "RUNNING":
-            run.gone_ranks.append(rank)
-            run.recorder.write(events.RankGone(run.run_id, rank, now))
+    for run in (one for one in list(_runs) if one.status == "RUNNING"):
+        run.gone_ranks.append(rank)
+        run.recorder.write(events.RankGone(run.run_id, rank, now))
+        run.read_ring()  # this process may be next
 
 
 def others(job: Job) -> dict[int, int]:

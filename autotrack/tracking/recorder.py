@@ -260,14 +260,19 @@ class Recorder:
             self.attached.pop(next(iter(self.attached)), None)
         self.attached[run.run_id] = run
 
-    def resume_run(self, run: RunWriter) -> None:
-        """Open a run again that is in the store already; another rank than 0 takes part in it."""
+    def resume_run(self, run: RunWriter, by_the_program: bool = False) -> None:
+        """Open a run again that is in the store already.
+
+        Args:
+            run: The run.
+            by_the_program: The program goes on with it itself; another rank than 0 takes part in it.
+        """
         run.status = "RUNNING"
         run.end_time = None
         self.runs[run.run_id] = run
         if not isinstance(run, ranks.RankWriter):
             self.write(events.RunResumed(run.run_id, self.session_id, clock.now()))
-        job = jobs.current()
+        job = jobs.current() if by_the_program else None
         if job is not None:
             ranks.take_part(run, job)
 

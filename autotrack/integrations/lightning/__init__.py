@@ -21,6 +21,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
+from weakref import WeakSet
 
 from autotrack import origin
 from autotrack.hooks import guard
@@ -138,6 +139,8 @@ class Hooks:
 
     def __init__(self, name: str, configuration: Callable[[], IntegrationConfig]) -> None:
         self._name = name
+        self._attended: WeakSet[Any] = WeakSet()
+        """Modules that this process, which is not rank zero, trained along with the others."""
         self._configuration = configuration
 
     def on_fit(self, call: Call) -> Handler:
@@ -209,9 +212,8 @@ class Hooks:
 
     def _begin(self, call: Call, method: str, options: IntegrationConfig, past: Any = None) -> training.Training | None:
         """The session of a call; an evaluation goes on with the run of the fit before it."""
-        if not ranks.is_first(call.instance):
-            return None
-        kind = type(_module_of(call))
+        module = _module_of(call)
+        kind = type(module)
         what = training.Call(
             integration=self._name,
             kind="fit" if method == "fit" else "evaluation",
@@ -221,6 +223,11 @@ class Hooks:
             exclusive=options.exclusive,
         )
         frame = _program_frame(call.caller())
+        if not ranks.is_first(call.instance):
+            if method == "fit" or module not in self._attended:
+                training.attend(what, frame, ranks.device_of(call.instance))
+                self._attended.add(module)
+            return None
         if past is not None and scope.explicit_run() is None:
             return training.Training(what, past, False, frame)
         return training.begin(what, frame, {"autotrack.integration": self._name, **options.extra_tags})

@@ -33,6 +33,12 @@ def is_first(trainer: Any) -> bool:
     return not any(getattr(trainer, name, 0) for name in ("global_rank", "local_rank", "node_rank"))
 
 
+def device_of(trainer: Any) -> str:
+    """What this rank trains on, as far as that is known."""
+    device = getattr(getattr(trainer, "strategy", None), "root_device", None)
+    return "" if device is None else str(device)
+
+
 def on_launch(call: Call) -> Generator[Any, Any, None]:
     """Processes are about to be started, and given a function."""
     trainer = call.kwargs.get("trainer")

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Generator
 from types import ModuleType
 from typing import Any
+from weakref import WeakSet
 
 from autotrack.hooks.patching import Call, Patcher
 from autotrack.tracking import rank_agent, recorder
 
 MODULE = "torch.distributed.elastic.multiprocessing.api"
+
+_told: WeakSet[Any] = WeakSet()
+"""Groups of processes whose failure is written down: they are closed more than once."""
 
 
 def instrument(patcher: Patcher, module: ModuleType) -> None:
@@ -19,9 +23,10 @@ def instrument(patcher: Patcher, module: ModuleType) -> None:
 
 def on_close(call: Call) -> Generator[Any, Any, None]:
     """All ranks are to end; where some have failed by themselves, this is the last moment to tell them apart."""
-    context: Any = call.args[0]
-    failed = failures_of(context)
+    context: Any = call.instance
+    failed = [] if context in _told else failures_of(context)
     if failed:
+        _told.add(context)
         rank_agent.tell(recorder.location(), context.pids().values(), failed)
     yield
 
