@@ -100,6 +100,8 @@ def test_the_rank_that_failed_first_is_named_in_whatever_order_journals_are_read
 ) -> None:
     """Each order gives the same run, also with runs of processes that are gone being ended after every journal."""
     orders = list(itertools.permutations(story("").keys()))
+    if not store.location.url.startswith("sqlite"):  # a look at each server is enough
+        orders = [orders[0], orders[-1]]
     for number, order in enumerate(orders):
         run = f"{number:032x}"
         told = story(run)
