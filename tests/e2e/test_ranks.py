@@ -224,7 +224,7 @@ def test_a_killed_rank_is_named_where_rank_0_is_ended_for_it_and_nobody_else_tel
 
 
 def test_accelerate_launch_is_one_run(tmp_path: Path) -> None:
-    """`accelerate launch` on two processes: one run, with both of its ranks (by `--cpu` alone it starts one process)."""
+    """`accelerate launch` on two processes: one run with both ranks (by `--cpu` alone it starts one process)."""
     pytest.importorskip("accelerate")
     script = write(
         tmp_path,
