@@ -18,6 +18,7 @@ from weakref import WeakSet
 from autotrack import clock, events
 from autotrack.hooks import guard
 from autotrack.tracking import job as jobs
+from autotrack.tracking import resting
 from autotrack.tracking.job import Job
 from autotrack.tracking.run import RunWriter
 
@@ -65,7 +66,8 @@ def _look_after(job: Job) -> None:
         if not handles and not searching:
             return
         for handle, _ in poll.poll(PAUSE * 1_000 if searching else None):
-            _note(handles.pop(handle))
+            with resting.work():
+                _note(handles.pop(handle))
             poll.unregister(handle)
             os.close(handle)
 

@@ -239,16 +239,17 @@ class Recorder:
         _opened.run = run
         return run
 
-    def attend(self, integration: str, device: str) -> None:
+    def attend(self, integration: str, device: str) -> RunWriter | None:
         """Rank 0 records a training that this rank takes part in, and nothing more; it is over with the next one."""
         for run in [one for one in self.runs.values() if one is self._attended]:
             run.end()
         place = ranks.next_place(self.location, integration)
         if place is None or not place.job.rank:
-            return
+            return None
         run = ranks.RankWriter(self, place, "", config.settings().experiment, source=integration)
         ranks.take_part(run, place.job, device=device)
         self.runs[run.run_id] = self._attended = run
+        return run
 
     def writer_of(self, run_id: str) -> RunWriter | None:
         """The writer of a run, where this process has one."""

@@ -193,13 +193,17 @@ def begin(call: Call, caller: FrameType | None, tags: Mapping[str, str]) -> Trai
     return Training(call, run, True, caller)
 
 
-def attend(call: Call, caller: FrameType | None, device: str = "") -> None:
+def attend(call: Call, caller: FrameType | None, device: str = "") -> RunWriter | None:
     """All ranks of a distributed job train together, and this one is not rank 0, which records: say so in its run.
 
     Args:
         call: What `begin` was asked for.
         caller: The frame that made it.
         device: What this rank trains on.
+
+    Returns:
+        What to end when the training is over, if that is before the next one begins and the process ends.
     """
-    if process.role == "rank" and not scope.silenced() and scope.explicit_run() is None and origin.is_users(caller):
-        recorder.current().attend(call.integration, device)
+    if process.role != "rank" or scope.silenced() or scope.explicit_run() is not None or not origin.is_users(caller):
+        return None
+    return recorder.current().attend(call.integration, device)

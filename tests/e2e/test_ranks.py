@@ -94,6 +94,7 @@ LOGGED = """
     losses = [step() for _ in range(3)]
     if rank == 0:
         print("losses", losses, flush=True)
+    del model, optimizer
 
     import autotrack as mlflow
 

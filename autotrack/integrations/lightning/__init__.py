@@ -224,7 +224,7 @@ class Hooks:
         )
         frame = _program_frame(call.caller())
         if not ranks.is_first(call.instance):
-            if method == "fit" or module not in self._attended:
+            if module is not None and (method == "fit" or module not in self._attended):
                 training.attend(what, frame, ranks.device_of(call.instance))
                 self._attended.add(module)
             return None

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any
-from weakref import ref
+from weakref import finalize, ref
 
 from autotrack.integrations.options import IntegrationConfig
 from autotrack.integrations.torch import describe
@@ -193,7 +193,7 @@ class Loops:
         device = str(parameters[0].device) if parameters else ""
         if session is None or session.run is None:
             if session is None and _is_distributed():
-                training.attend(call, frame, device)
+                _attend(call, frame, device, parameters)
             return None
         ranks.note_device(session.run, device)
         session.open()
@@ -223,6 +223,14 @@ class Loops:
             if not any(held <= other for _, other in found):
                 found.append((module, held))
         return [module for module, _ in found]
+
+
+def _attend(call: training.Call, frame: FrameType | None, device: str, parameters: list[Any]) -> None:
+    """Take part in the loop that rank 0 records, for as long as what is trained."""
+    run = training.attend(call, frame, device)
+    if run is not None and parameters:
+        # As of a loop: called wherever the program drops its last reference.
+        finalize(parameters[0], run.recorder.worker.submit, run.end).atexit = False
 
 
 def _is_distributed() -> bool:
