@@ -49,6 +49,18 @@ def _leave_environment(folder):
         os.environ.pop("PYTHONPATH", None)
 
 
+def _first_in_environment():
+    return os.environ.get("PYTHONPATH", "").split(os.pathsep)[0]
+
+
+def _stay_first(entry):
+    """OpenTelemetry's file, loaded by this one, puts its folder first for children, where it would load no other."""
+    entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if entry in entries[1:]:
+        entries.remove(entry)
+        os.environ["PYTHONPATH"] = os.pathsep.join([entry] + entries)
+
+
 def _load_shadowed(position):
     """Import the `sitecustomize` that this file shadows, as `site` would have; what it raises is for `site` too."""
     this = sys.modules.pop("sitecustomize")
@@ -124,9 +136,12 @@ def _run():
     position = _leave_path(folder)
     if not _is_on("AUTOTRACK_FOLLOW", "1"):
         _leave_environment(folder)
+    entry = _first_in_environment()
     try:
         _load_shadowed(position)
     finally:
+        if _is_at(entry, folder):
+            _stay_first(entry)
         VERDICT = _finish(position) if first else "inactive: another copy of this hook came first"
         _say(VERDICT)
 

@@ -2,8 +2,7 @@
 
 MLflow stays out of the environment that the suite runs in: other frameworks change what they do where they find it.
 `AUTOTRACK_TEST_MLFLOW_PYTHON` names an interpreter that has MLflow, autotrack's dependencies and the drivers of the
-databases; without it one is made in `.mlflow`, once. Where that fails the tests are skipped, unless
-`AUTOTRACK_TEST_MLFLOW_REQUIRED` is set.
+databases; without it one is made in `.mlflow`, see made_environments.py.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from made_environments import MadeEnvironment
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -54,48 +54,8 @@ class MLflowServer(NamedTuple):
 @pytest.fixture(scope="session")
 def mlflow_python() -> str:
     """An interpreter that has MLflow; it can import autotrack with the checkout on PYTHONPATH."""
-    named = os.environ.get("AUTOTRACK_TEST_MLFLOW_PYTHON")
-    if named:
-        return named
     folder = ROOT / ".mlflow" / f"{VERSION}-{sys.implementation.cache_tag}"
-    with _locked(ROOT / ".mlflow"):
-        problem = _installed(folder)
-    if problem and os.environ.get("AUTOTRACK_TEST_MLFLOW_REQUIRED"):
-        pytest.fail(problem)
-    if problem:
-        pytest.skip(problem)
-    return str(_python_of(folder))
-
-
-def _python_of(folder: Path) -> Path:
-    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep the suite's other workers from installing at the same time."""
-    folder.mkdir(exist_ok=True)
-    with open(folder / ".lock", "w") as lock:
-        if sys.platform != "win32":
-            import fcntl
-
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _installed(folder: Path) -> str:
-    """Make the environment unless it is there; gives back what went wrong."""
-    wanted = sorted(_requirements())
-    done = folder / "installed.json"
-    if done.exists() and json.loads(done.read_text("utf-8")) == wanted:
-        return ""
-    python = str(_python_of(folder))
-    for command in ([sys.executable, "-m", "venv", str(folder)], [python, "-m", "pip", "install", "--quiet", *wanted]):
-        made = subprocess.run(command, capture_output=True, text=True)
-        if made.returncode:
-            return f"MLflow {VERSION} cannot be installed: {made.stderr.strip()[-500:]}"
-    done.write_text(json.dumps(wanted), "utf-8")
-    return ""
+    return MadeEnvironment("MLFLOW", f"MLflow {VERSION}", folder, _requirements()).python()
 
 
 def _requirements() -> list[str]:

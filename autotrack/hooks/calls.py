@@ -20,8 +20,10 @@ from contextvars import ContextVar
 from types import FrameType
 from typing import Any
 
+from autotrack import origin
 from autotrack.errors import AutotrackError
 from autotrack.hooks import guard
+from autotrack.hooks.chains import packages_above
 
 
 class Call:
@@ -42,7 +44,7 @@ class Call:
     def caller(self) -> FrameType | None:
         """The frame that made the call: the handler's frames are left out, and autotrack's and wrapt's around it.
 
-        None outside the handler's own parts, in another thread for instance. Keeping the frame keeps all its variables
+        Another library's wrapper above ours calls on behalf of its caller, so its frames are left out too. None outside the handler's own parts, in another thread for instance. Keeping the frame keeps all its variables
         alive; take what is needed and let it go.
         """
         frame: FrameType | None = sys._getframe(1)
@@ -50,7 +52,11 @@ class Call:
             frame = frame.f_back
         while frame is not None and _is_ours(frame):
             frame = frame.f_back
-        return frame
+        if frame is None or origin.is_users(frame):
+            return frame
+        wrappers = packages_above(self.owner, self.name, self.instance)
+        outer = origin.calling_frame(frame) if wrappers else None
+        return origin.caller_past(outer, wrappers) if outer is not None and _package_of(outer) in wrappers else frame
 
 
 class Replace:
@@ -235,8 +241,12 @@ def _name_of(entry: Entry) -> str:
 
 
 def _is_ours(frame: FrameType) -> bool:
+    return _package_of(frame) in ("autotrack", "wrapt")
+
+
+def _package_of(frame: FrameType) -> str:
     module = frame.f_globals.get("__name__")
-    return isinstance(module, str) and module.partition(".")[0] in ("autotrack", "wrapt")
+    return module.partition(".")[0] if isinstance(module, str) else ""
 
 
 _STARTERS = frozenset(part.__code__ for part in (_start, _resume, _throw))

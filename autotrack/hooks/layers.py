@@ -12,21 +12,15 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Iterator
-from types import FunctionType, MethodType, ModuleType
+from types import ModuleType
 from typing import Any
 
 import wrapt
 
+from autotrack.hooks.chains import MISSING, chain_of, module_of
 from autotrack.hooks.calls import Call, Entry, Event, due
 from autotrack.hooks.suspended import drive, driver_of
-from autotrack.hooks.wrapper import Bound, Wrapper
-
-MISSING: Any = object()
-"""No such attribute."""
-
-MAX_CHAIN = 100
-"""Objects that are looked at in order to find a wrapper below others."""
+from autotrack.hooks.wrapper import Wrapper
 
 _lock = threading.RLock()
 
@@ -115,7 +109,7 @@ class Layer:
         if holder is None:
             return ()
         own = (holder.__name__ if isinstance(holder, ModuleType) else holder.__module__).partition(".")[0]
-        found = [_module_of(item) for item in chain_of(vars(holder).get(self.name, MISSING))]
+        found = [module_of(item) for item in chain_of(vars(holder).get(self.name, MISSING))]
         return tuple(dict.fromkeys(m for m in found if m and m.partition(".")[0] not in (own, "autotrack")))
 
     def invoke(self, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -198,56 +192,6 @@ def installed() -> list[str]:
 def site_of(cls: type, name: str) -> type | None:
     """The class in the MRO whose body defines the attribute."""
     return next((base for base in cls.__mro__ if name in vars(base)), None)
-
-
-def chain_of(top: Any) -> Iterator[Any]:
-    """An object and everything that it wraps, by `__wrapped__`, closure, `functools.partial` or property."""
-    waiting, seen = [top], set[int]()
-    while waiting and len(seen) < MAX_CHAIN:
-        item = waiting.pop(0)
-        if id(item) in seen or item is None or item is MISSING:
-            continue
-        seen.add(id(item))
-        yield item
-        waiting.extend(_below(item))
-
-
-def _below(item: Any) -> list[Any]:
-    kind = type(item)
-    if kind is Bound:
-        return [item._self_parent]
-    if kind is Wrapper:
-        return [item.__wrapped__]
-    if isinstance(item, property):
-        return [item.fget]
-    below = [getattr(item, "__wrapped__", None), getattr(item, "__func__", None), getattr(item, "_self_parent", None)]
-    if kind is FunctionType:
-        below.extend(_contents(item))
-    elif kind.__name__ in ("partial", "partialmethod"):
-        below.append(item.func)
-    return below
-
-
-def _contents(function: FunctionType) -> list[Any]:
-    """Callables that a function has closed over: a wrapper made without `functools.wraps` is found through these."""
-    found = []
-    for cell in function.__closure__ or ():
-        try:
-            content = cell.cell_contents
-        except ValueError:  # not filled yet
-            continue
-        if type(content) in (FunctionType, MethodType, Wrapper, Bound):
-            found.append(content)
-    return found
-
-
-def _module_of(item: Any) -> str:
-    """Module whose code a wrapper runs; "" for what is no wrapper written in Python."""
-    if isinstance(item, wrapt.FunctionWrapper) and type(item) is not Wrapper:
-        return str(getattr(item._self_wrapper, "__module__", ""))
-    if type(item) is FunctionType:
-        return str(item.__globals__.get("__name__", ""))
-    return ""
 
 
 def _inherited(owner: Any, name: str) -> Any:

@@ -11,12 +11,15 @@ import copy
 import pkgutil
 import sys
 from collections.abc import Callable
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 import wrapt
 
 if TYPE_CHECKING:
     from autotrack.hooks.layers import Layer
+
+_FUNCTIONS = FunctionType, BuiltinFunctionType, MethodType, classmethod, staticmethod
 
 Reduced = tuple[Callable[..., Any], tuple[Any, ...]]
 
@@ -91,6 +94,15 @@ class Wrapper(_Posing, _FunctionWrapper):  # type: ignore[misc]
     def __init__(self, wrapped: Any, layer: Layer) -> None:
         _FunctionWrapper.__init__(self, wrapped, layer.invoke)
         self._self_layer = layer
+        self._self_forwards = not isinstance(wrapped, _FUNCTIONS)
+        for attribute in getattr(wrapped, "__dict__", ()) if self._self_forwards else ():
+            _forward(attribute)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """As wrapt, which sets it on what is wrapped."""
+        if not name.startswith("_self_") and self._self_forwards:
+            _forward(name)
+        _FunctionWrapper.__setattr__(self, name, value)
 
     def __reduce_ex__(self, protocol: Any) -> Reduced:
         layer: Layer = self._self_layer
@@ -104,3 +116,29 @@ class Wrapper(_Posing, _FunctionWrapper):  # type: ignore[misc]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return self
+
+
+class _Forwarded:
+    """An attribute of a wrapped descriptor, which `object.__getattribute__` finds on the wrapper too.
+
+    MLflow patches the function inside of scikit-learn's `available_if`, and reads it, and what it puts beside it, so.
+    """
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, wrapper: Any, owner: type) -> Any:
+        return self if wrapper is None else getattr(wrapper.__wrapped__, self._name)
+
+    def __set__(self, wrapper: Any, value: Any) -> None:
+        setattr(wrapper.__wrapped__, self._name, value)
+
+    def __delete__(self, wrapper: Any) -> None:
+        delattr(wrapper.__wrapped__, self._name)
+
+
+def _forward(name: str) -> None:
+    if not name.startswith(("__", "_self_")) and not hasattr(Wrapper, name):
+        setattr(Wrapper, name, _Forwarded(name))

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 import wrapt
 
-from autotrack.hooks import guard, layers
+from autotrack.hooks import chains, guard, layers
 from autotrack.hooks.guard import Health
 from autotrack.hooks.patching import Call, Patcher, Replace, quiet
 
@@ -336,7 +336,7 @@ def test_a_foreign_wrapper_on_top_stays_and_ours_passes_through(
     assert vars(model_class)["fit"] is theirs
     assert model_class().fit(3) == 3
     assert (len(hits), len(log.events)) == (3, 4)
-    assert any(item is ours for item in layers.chain_of(theirs))
+    assert any(item is ours for item in chains.chain_of(theirs))
 
 
 @foreign

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from agents_environment import agents  # noqa: F401 - a fixture
 from zero_code_interpreters import ROOT, THIS_VERSION, Interpreter, make_environment
 
 if os.name != "posix":
