@@ -1278,6 +1278,83 @@ def test_the_caller_is_the_programs_frame(model_class: Any, patcher: Patcher) ->
     assert found == ["user_function"] * 8
 
 
+AGENT = """
+def _around(original, arguments):
+    return original(*arguments)
+
+def wrap(owner, name):
+    original = getattr(owner, name)
+    def wrapper(*arguments):
+        return _around(original, arguments)
+    setattr(owner, name, wrapper)
+
+def train(model):
+    return model.fit(1)
+"""
+
+
+def test_the_caller_is_asked_past_wrappers_of_others(model_class: Any, patcher: Patcher) -> None:
+    """A library that wraps over us, on the class or on an heir, calls on another's behalf; one that trains does not."""
+    some_agent, some_trainer = (types.ModuleType(name) for name in ("some_agent", "some_trainer"))
+    for library in (some_agent, some_trainer):
+        path = os.path.join(os.sep, "site-packages", f"{library.__name__}.py")
+        exec(compile(AGENT, path, "exec"), vars(library))
+    found: list[str] = []
+
+    def handler(call: Call) -> Steps:
+        frame = call.caller()
+        assert frame is not None
+        found.append(frame.f_code.co_name)
+        yield
+
+    heir = type("Heir", (model_class,), {})
+    with patcher.applying():
+        patcher.method(model_class, "fit", handler)
+
+    def user_function() -> None:
+        some_trainer.train(model_class())
+        some_agent.wrap(heir, "fit")
+        heir().fit(1)
+        some_agent.wrap(model_class, "fit")
+        model_class().fit(1)
+        some_trainer.train(heir())
+        some_trainer.train(model_class())
+
+    user_function()
+    assert found == ["train", "user_function", "user_function", "train", "train"]
+
+
+def test_the_parts_of_a_wrapped_descriptor_can_be_patched_by_others(patcher: Patcher, log: Log) -> None:
+    """As MLflow patches scikit-learn's `available_if`: what it reads, sets and removes is the descriptor's own."""
+
+    class Descriptor:
+        def __init__(self, fn: Any) -> None:
+            self.fn = fn
+
+        def __get__(self, instance: Any, owner: type | None = None) -> Any:
+            return self.fn.__get__(instance, owner)
+
+    class Model:
+        predict = Descriptor(lambda self: 1)
+
+    raw = vars(Model)["predict"]
+    with patcher.applying():
+        patcher.method(Model, "predict", log.on_call)
+    ours, original = vars(Model)["predict"], raw.fn
+    assert object.__getattribute__(ours, "fn") is ours.fn is original
+    ours.fn, ours.kept = (lambda self: original(self) + 1), original
+    assert object.__getattribute__(ours, "kept") is raw.kept is original
+    assert (Model().predict(), log.names()) == (2, ["before", "after"])
+    ours.fn = ours.kept
+    del ours.kept
+    assert not hasattr(raw, "kept")
+    assert not hasattr(ours, "kept")
+    assert Model().predict() == 1
+    patcher.revert()
+    assert vars(Model)["predict"] is raw
+    assert raw.fn is original
+
+
 def test_introspection_sees_the_function(model_class: Any, patcher: Patcher, log: Log) -> None:
     """Name, module, doc, signature, code, isfunction, ismethod, getsource: as without the patch."""
 
