@@ -49,16 +49,13 @@ def _leave_environment(folder):
         os.environ.pop("PYTHONPATH", None)
 
 
-def _first_in_environment():
-    return os.environ.get("PYTHONPATH", "").split(os.pathsep)[0]
-
-
 def _stay_first(entry):
     """OpenTelemetry's file, loaded by this one, puts its folder first for children, where it would load no other."""
     entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if entry in entries[1:]:
         entries.remove(entry)
-        os.environ["PYTHONPATH"] = os.pathsep.join([entry] + entries)
+        entries.insert(0, entry)
+        os.environ["PYTHONPATH"] = os.pathsep.join(entries)
 
 
 def _load_shadowed(position):
@@ -136,7 +133,7 @@ def _run():
     position = _leave_path(folder)
     if not _is_on("AUTOTRACK_FOLLOW", "1"):
         _leave_environment(folder)
-    entry = _first_in_environment()
+    entry = os.environ.get("PYTHONPATH", "").split(os.pathsep)[0]
     try:
         _load_shadowed(position)
     finally:

@@ -44,8 +44,9 @@ class Call:
     def caller(self) -> FrameType | None:
         """The frame that made the call: the handler's frames are left out, and autotrack's and wrapt's around it.
 
-        Another library's wrapper above ours calls on behalf of its caller, so its frames are left out too. None outside the handler's own parts, in another thread for instance. Keeping the frame keeps all its variables
-        alive; take what is needed and let it go.
+        Another library's wrapper above ours calls on behalf of its caller: its frames are left out too. None outside
+        the handler's own parts, in another thread for instance. Keeping the frame keeps all its variables alive; take
+        what is needed and let it go.
         """
         frame: FrameType | None = sys._getframe(1)
         while frame is not None and frame.f_code not in _STARTERS:

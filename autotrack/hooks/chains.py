@@ -14,6 +14,7 @@ MISSING: Any = object()
 MAX_CHAIN = 100
 """Objects that are looked at in order to find a wrapper below others."""
 
+
 def chain_of(top: Any) -> Iterator[Any]:
     """An object and everything that it wraps, by `__wrapped__`, closure, `functools.partial` or property."""
     waiting, seen = [top], set[int]()

@@ -17,8 +17,8 @@ from typing import Any
 
 import wrapt
 
-from autotrack.hooks.chains import MISSING, chain_of, module_of
 from autotrack.hooks.calls import Call, Entry, Event, due
+from autotrack.hooks.chains import MISSING, chain_of, module_of
 from autotrack.hooks.suspended import drive, driver_of
 from autotrack.hooks.wrapper import Wrapper
 

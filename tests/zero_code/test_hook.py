@@ -3,9 +3,11 @@ where it should, and is silent."""
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,6 +119,23 @@ def test_hook_leaves_the_path_and_stays_in_the_environment(python: Interpreter, 
     assert done == Outcome(f"False {HOOK}{os.pathsep}{tmp_path}\n", "", 0)
 
 
+def test_hook_stays_in_front_of_an_agent_that_puts_itself_first(python: Interpreter, tmp_path: Path) -> None:
+    """OpenTelemetry's file makes itself the first for children, and loads no other: there, too, ours comes first."""
+    agent = tmp_path / "agent"
+    agent.mkdir()
+    (agent / "sitecustomize.py").write_text(
+        "import os\n"
+        "here, path = os.path.dirname(__file__), os.environ['PYTHONPATH'].split(os.pathsep)\n"
+        "os.environ['PYTHONPATH'] = os.pathsep.join([here] + [one for one in path if one != here])\n"
+    )
+    command = f"import os, subprocess, sys; {ROLE}; subprocess.run([sys.executable, '-c', os.environ['AGAIN']])"
+    again = f"import os; print(os.environ['PYTHONPATH']); {ROLE}"
+    done = python.hooked(
+        "-c", "import sys; sys.stdout.reconfigure(write_through=True); " + command, path=(agent, tmp_path), AGAIN=again
+    )
+    assert done == Outcome(f"main\n{os.pathsep.join(map(str, (HOOK, agent, tmp_path)))}\nmain\n", "", 0)
+
+
 def test_two_copies_of_the_hook_activate_once(
     python: Interpreter, tmp_path: Path, user_folder: Callable[[str], Path]
 ) -> None:
@@ -148,6 +167,22 @@ def test_older_python_runs_the_users_file_and_stays_plain(
     without = old.hooked("-c", command, hook=tmp_path / "hook", AUTOTRACK_DEBUG="1")
     assert (without.stdout, without.status) == ("[]\n", 0)
     assert without.stderr.endswith("is older than 3.10\n")
+
+
+def test_older_python_is_told_by_its_version_where_none_is_installed(python: Interpreter, tmp_path: Path) -> None:
+    """The hook holds no syntax that Python 3.4 does not know, and an interpreter that says 3.9 is left plain."""
+    ast.parse((HOOK / "sitecustomize.py").read_text("utf-8"), feature_version=(3, 4))
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "sitecustomize.py").write_text(
+        "import sys\nversion = sys.version_info\nsys.version_info = (3, 9, 18)\n"
+        f"sys.path.remove({str(outside)!r})\ndel sys.modules['sitecustomize']\n"
+        "try:\n    import sitecustomize\nfinally:\n    sys.version_info = version\n"
+    )
+    command = "import sys; print(sys.modules['_autotrack_hook'].VERDICT, 'autotrack' in sys.modules)"
+    done = python.hooked("-c", command, hook=outside, path=(HOOK,))
+    version = sys.version.split()[0]
+    assert done == Outcome(f"inactive: Python {version} is older than 3.10 False\n", "", 0)
 
 
 @pytest.mark.parametrize("version", ["3.10", "3.11", "3.12", "3.13", "3.14"])

@@ -346,3 +346,43 @@ def test_waiting_launcher_returns_the_childs_status_and_leaves_interrupts_to_it(
     assert _wait_for_child([sys.executable, "-c", interrupted], clean_environment()) == 5
     assert _wait_for_child([sys.executable, "-c", "raise SystemExit(0)"], clean_environment()) == 0
     assert signal.getsignal(signal.SIGINT) is before
+
+
+CONSOLE = f"""
+import os, signal, sys
+{ROLE}
+hits = []
+signal.signal(signal.SIGINT, lambda *_: hits.append(1))
+print("ready", os.getppid(), flush=True)
+while not hits:
+    signal.pause()
+sys.exit(40 + len(hits))
+"""
+
+AS_ON_WINDOWS = """
+import os, subprocess, sys
+os.name = "nt"
+from autotrack.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+"""The launcher as it goes where `os.execve` would leave the console: `subprocess` has looked at the system before."""
+
+
+def test_launcher_that_waits_behaves_as_one_that_becomes_the_program(python: Interpreter, program: Write) -> None:
+    """Where a process cannot become another, output and status are the program's; Ctrl-C reaches it once."""
+    script = program(SHOW.replace(", sys.orig_argv", ""))
+    assert python.run("-c", AS_ON_WINDOWS, script, "-x", "a b") == python.run(script, "-x", "a b")
+    command = [python.executable, "-c", AS_ON_WINDOWS, str(program(CONSOLE, "console.py"))]
+    child = subprocess.Popen(
+        command,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert child.stdout is not None
+    assert [child.stdout.readline(), child.stdout.readline()] == ["main\n", f"ready {child.pid}\n"]
+    os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to the launcher, and to the program
+    assert child.communicate(timeout=60) == ("", "")
+    assert child.returncode == 41

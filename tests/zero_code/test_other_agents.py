@@ -1,4 +1,4 @@
-"""Other agents that start by a `sitecustomize` of their own: both work, whoever is outside, and training is recorded."""
+"""Other agents that start by a `sitecustomize` of their own: both work, whoever is outside; training is recorded."""
 
 from __future__ import annotations
 

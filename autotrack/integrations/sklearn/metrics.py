@@ -16,6 +16,9 @@ import msgspec
 from autotrack.integrations.sklearn import estimators
 from autotrack.tracking.fit_data import Sample, bytes_of, rows_of, sample_of
 
+MLFLOW_MARK = "_mlflow_run_id"
+"""Attribute by which MLflow's autologging finds the run of a model."""
+
 PROBE_ROWS = 64
 """Rows on which the speed of `predict` is measured first."""
 
@@ -48,6 +51,7 @@ def evaluate(estimator: Any, sample: Sample, seconds: float) -> Evaluation:
         seconds: Time budget.
     """
     single_threaded(estimator)
+    _let_go_of_mlflow(estimator)
     used = _within_budget(estimator, sample, seconds)
     predictions = estimator.predict(used.data)
     result = Evaluation(rows=used.rows, predictions=predictions, used=used)
@@ -74,6 +78,12 @@ def single_threaded(estimator: Any) -> None:
     best = getattr(estimator, "best_estimator_", None)
     if best is not None:
         single_threaded(best)
+
+
+def _let_go_of_mlflow(estimator: Any) -> None:
+    """Have a copy be none of the model that MLflow's autologging recorded, which would get metrics of what we call."""
+    for one in (estimator, getattr(estimator, "best_estimator_", None)):
+        getattr(one, "__dict__", {}).pop(MLFLOW_MARK, None)
 
 
 def _within_budget(estimator: Any, sample: Sample, seconds: float) -> Sample:
