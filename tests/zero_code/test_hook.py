@@ -128,11 +128,10 @@ def test_hook_stays_in_front_of_an_agent_that_puts_itself_first(python: Interpre
         "here, path = os.path.dirname(__file__), os.environ['PYTHONPATH'].split(os.pathsep)\n"
         "os.environ['PYTHONPATH'] = os.pathsep.join([here] + [one for one in path if one != here])\n"
     )
-    command = f"import os, subprocess, sys; {ROLE}; subprocess.run([sys.executable, '-c', os.environ['AGAIN']])"
     again = f"import os; print(os.environ['PYTHONPATH']); {ROLE}"
-    done = python.hooked(
-        "-c", "import sys; sys.stdout.reconfigure(write_through=True); " + command, path=(agent, tmp_path), AGAIN=again
-    )
+    asked = f"subprocess.check_output([sys.executable, '-c', {again!r}], text=True)"
+    command = f"import subprocess, sys; {ROLE}; print({asked}, end='')"
+    done = python.hooked("-c", command, path=(agent, tmp_path))
     assert done == Outcome(f"main\n{os.pathsep.join(map(str, (HOOK, agent, tmp_path)))}\nmain\n", "", 0)
 
 
@@ -185,9 +184,9 @@ def test_older_python_is_told_by_its_version_where_none_is_installed(python: Int
     assert done == Outcome(f"inactive: Python {version} is older than 3.10 False\n", "", 0)
 
 
-@pytest.mark.parametrize("version", ["3.10", "3.11", "3.12", "3.13", "3.14"])
+@pytest.mark.parametrize("version", ["3.10", "3.11", "3.12", "3.13", "3.14", "3.13t", "3.14t"])
 def test_supported_python_is_recorded(tmp_path: Path, program: Write, version: str) -> None:
-    """Launcher and hook work in every supported version where autotrack is installed, the hook only there."""
+    """Launcher and hook work in every supported version, also free-threaded, where autotrack is installed."""
     base = other_interpreter(version)
     installed = make_environment(tmp_path / "with", base, version, ROOT)
     script = program(SHOW)

@@ -10,6 +10,7 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from zero_code_interpreters import HOOK, ROOT, Interpreter, Outcome, clean_environment, make_environment
@@ -373,14 +374,8 @@ def test_launcher_that_waits_behaves_as_one_that_becomes_the_program(python: Int
     script = program(SHOW.replace(", sys.orig_argv", ""))
     assert python.run("-c", AS_ON_WINDOWS, script, "-x", "a b") == python.run(script, "-x", "a b")
     command = [python.executable, "-c", AS_ON_WINDOWS, str(program(CONSOLE, "console.py"))]
-    child = subprocess.Popen(
-        command,
-        env=clean_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    child = subprocess.Popen(command, env=clean_environment(), start_new_session=True, **pipes)
     assert child.stdout is not None
     assert [child.stdout.readline(), child.stdout.readline()] == ["main\n", f"ready {child.pid}\n"]
     os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to the launcher, and to the program
