@@ -23,7 +23,6 @@ from typing import Any
 from autotrack import origin
 from autotrack.errors import AutotrackError
 from autotrack.hooks import guard
-from autotrack.hooks.chains import packages_above
 
 
 class Call:
@@ -55,6 +54,9 @@ class Call:
             frame = frame.f_back
         if frame is None or origin.is_users(frame):
             return frame
+        # Not at module level: it loads wrapt, which programs without a patch do without.
+        from autotrack.hooks.chains import packages_above
+
         wrappers = packages_above(self.owner, self.name, self.instance)
         outer = origin.calling_frame(frame) if wrappers else None
         return origin.caller_past(outer, wrappers) if outer is not None and _package_of(outer) in wrappers else frame
