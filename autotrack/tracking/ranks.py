@@ -239,7 +239,7 @@ class RankWriter(RunWriter):
     def delete_tag(self, key: str) -> None:
         """Nothing: rank 0, which makes the same call, removes it."""
 
-    def log_trials(self, trials: Iterable[events.TrialInfo], fit_id: str | None = None) -> None:
+    def log_trials(self, trials: Iterable[events.TrialInfo], fit_id: str | None = None, series: object = None) -> None:
         """Nothing: they are numbered, and rank 0 has the same."""
 
     def update(self, name: str | None = None, description: str | None = None) -> None:
