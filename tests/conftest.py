@@ -20,8 +20,8 @@ from autotrack.hooks import guard
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Read by native libraries when they are loaded, in children too. Threads of theirs that spin until it is their turn make
-# a run many times slower, and some tests endless, where the suite's workers already have all the cores.
+# Read by native libraries when they are loaded, in children too. Threads of theirs that spin until it is their turn
+# make a run many times slower where the suite's workers already have all the cores.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
