@@ -221,7 +221,7 @@ def _journal(path: Path, info: JournalInfo | None, problems: list[str]) -> Value
             return values | {"problem": "its first line is not whole"}
         values["pid"] = opened.pid
         values["process"] = _process(liveness.Identity(*(getattr(opened, name) for name in _IDENTITY)), info, path)
-        chunk = journal_reading.read(path, info.offset if info else 0)
+        chunk = journal_reading.read(path, info.offset if info else 0, sealed=opened.sealed)
         values["damaged"] = chunk.damaged
     except (JournalFormatError, OSError) as error:
         problems.append(f"journal: {error}")

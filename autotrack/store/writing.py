@@ -91,6 +91,10 @@ class Writer:
         change_models(connection, batch.model_changes)
         self._write_artifacts(connection, batch, runs)
 
+    def known_runs(self, connection: Connection, run_ids: Iterable[str]) -> set[str]:
+        """Those of some run ids that the store has a run of."""
+        return set(_ids(connection, schema.runs, "run_id", sorted(run_ids)))
+
     def _upsert(self, connection: Connection, table: Table, keys: Sequence[str], rows: Iterable[Row]) -> None:
         ordered = sorted(rows, key=lambda row: [row[key] for key in keys])
         if ordered:

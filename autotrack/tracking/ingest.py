@@ -11,6 +11,7 @@ import contextlib
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,7 +74,7 @@ def ingest_file(store: Store, path: Path, offset: int | None = None, own: bool =
         return 0
     at = journal_offset(store, opened.journal_id) if offset is None else offset
     while True:
-        chunk = journal_reading.read(path, at)
+        chunk = journal_reading.read(path, at, sealed=opened.sealed)
         if chunk.end == at:
             return at
         if not _apply(store, opened, chunk, at, clock.now() if own else _changed(path)):
@@ -101,7 +102,9 @@ def _apply(store: Store, opened: events.JournalOpened, chunk: journal_reading.Ch
             if not advance_journal(connection, opened, at, chunk.end, alive, closed):
                 connection.rollback()
                 return None
-            return _apply_parts(connection, Writer(store), chunk.events, opened.journal_id)
+            refused = _apply_parts(connection, Writer(store), chunk.events, opened.journal_id)
+            _tell_of_damage(connection, Writer(store), chunk, opened.journal_id)
+            return refused
 
     refused = move()
     if refused is None:
@@ -111,6 +114,20 @@ def _apply(store: Store, opened: events.JournalOpened, chunk: journal_reading.Ch
     for event, reason in refused:
         HEALTH.note(f"journal {opened.journal_id}", f"{type(event).__name__} was refused by the store: {reason}")
     return True
+
+
+def _tell_of_damage(connection: Connection, writer: Writer, chunk: journal_reading.Chunk, journal_id: str) -> None:
+    """Say of the runs that damaged lines belonged to that something of them is missing; a run's id may be damaged too."""
+    if not chunk.hurt:
+        return
+    known = writer.known_runs(connection, {run_id for pair in chunk.hurt for run_id in pair})
+    counts = Counter(next((run_id for run_id in pair if run_id in known), "") for pair in chunk.hurt)
+    notes = [
+        events.RunDegraded(run_id, f"{count} lines of its journal are damaged")
+        for run_id, count in sorted(counts.items())
+        if run_id
+    ]
+    writer.apply(connection, notes, journal_id)
 
 
 def _apply_parts(

@@ -59,6 +59,7 @@ class Journal:
             pid=who.pid,
             process_started=who.started,
             time=clock.now(),
+            sealed=True,
         )
         self.path, self._fd = _create(location, self.opened.journal_id)
         self.failure = ""

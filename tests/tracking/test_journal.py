@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import types
 import typing
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,7 @@ def test_a_journal_begins_with_its_writer_and_ends_with_its_closing(journal: Jou
     assert first["journal_id"] == journal.path.stem
     assert middle == {
         "t": "m", "run_id": "a" * 32, "key": "loss", "value": 0.5, "time": 1_700_000_000_000, "step": 1,
+        "c": f"{zlib.crc32(lines[1].rpartition(b',')[0]):08x}",
     }  # fmt: skip
     assert last["t"] == "close"
     assert journal_reading.header(journal.path) == journal.opened

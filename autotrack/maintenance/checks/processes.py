@@ -33,7 +33,7 @@ def check_journals(store: Store, repair: bool, checked: dict[str, int]) -> Itera
             size = path.stat().st_size
             info = known.get(path.stem)
             offset = 0 if info is None else info.offset
-            damaged = _damaged(path, offset) if first is not None else None
+            damaged = _damaged(path, offset, first.sealed) if first is not None else None
         except (JournalFormatError, OSError) as error:
             remedy = "upgrade autotrack if it is of a newer one; else move the file away: it cannot be read"
             yield Finding("journal", str(path), str(error), remedy)
@@ -50,12 +50,12 @@ def check_journals(store: Store, repair: bool, checked: dict[str, int]) -> Itera
     yield from behind
 
 
-def _damaged(path: Path, offset: int) -> Finding | None:
+def _damaged(path: Path, offset: int, sealed: bool) -> Finding | None:
     """Lines that are not in the tables yet and cannot be read."""
     lines = 0
     at = offset
     while True:
-        chunk = journal_reading.read(path, at)
+        chunk = journal_reading.read(path, at, sealed=sealed)
         lines += chunk.damaged
         if chunk.end == at:
             break
