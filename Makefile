@@ -4,18 +4,20 @@ VENV ?= .venv
 WORKERS ?= 2
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+SOAK_ARGS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO := .demo
 
-.PHONY: help demo test check bench format readme clean
+.PHONY: help demo test check bench soak format readme clean
 
 help:
 	@echo "make demo    see it work: an untouched training script, and what was recorded of it"
 	@echo "make test    the whole test suite"
 	@echo "make check   static checks, then the whole test suite"
 	@echo "make bench   what recording costs, against its budgets"
+	@echo "make soak    kill programs that record at 200 random moments, and see that nothing is lost"
 	@echo "make format  format the code"
 	@echo "make readme  write the generated tables of README.md anew"
 	@echo "make clean   remove what these made"
@@ -49,6 +51,9 @@ check: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
+
+soak: $(VENV)/.installed-dev
+	$(BIN)/python tools/soak.py $(SOAK_ARGS)
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
