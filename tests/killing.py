@@ -1,9 +1,9 @@
 """Programs that are killed at random moments, and what has to be in the store afterwards.
 
-The suite runs a few of these (`tests/e2e/test_kills.py`), `tools/soak.py` as many as one likes. A program says after each
-call that it has returned; then it gets SIGKILL, mostly where it hurts: it tells through a shared byte that it is in a
-transaction, or in the midst of storing a model. A reader that comes afterwards has to find all that was said, at most
-the one call more that had not returned, nothing twice, and nothing that is half there.
+The suite runs a few of these (`tests/e2e/test_kills.py`), `tools/soak.py` as many as one likes. A program says after
+each call that it has returned; then it gets SIGKILL, mostly where it hurts: it tells through a shared byte that it is
+in a transaction, or in the midst of storing a model. A reader that comes afterwards has to find all that was said, at
+most the one call more that had not returned, nothing twice, and nothing that is half there.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""SIGKILL where it hurts: what had been said to be recorded is there, once and whole (`make soak` does it at length)."""
+"""SIGKILL where it hurts: what had been recorded is there, once and whole (`make soak` does it at length)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A journal that is cut, or has lost bits: nothing of what is whole is lost, and nothing that is damaged is believed."""
+"""A journal that is cut, or has lost bits: what is whole is not lost, and what is damaged is not believed."""
 
 from __future__ import annotations
 
