@@ -367,7 +367,7 @@ Look = Callable[[Killed, Tally, str], None]
 KINDS: dict[str, tuple[str, Behaviour, Look]] = {
     "calls": (CALLS, _after_calls("loss", 2_000, IN_TRANSACTION), look_at_calls),
     "forked": (FORKED, _forked, look_at_forked),
-    "ingest": (INGEST, _after_calls("loss", 30_000, IN_TRANSACTION), look_at_ingest),
+    "ingest": (INGEST, _after_calls("loss", 10_000, IN_TRANSACTION), look_at_ingest),
     "models": (MODELS, _after_calls("fit", 8, IN_MODEL), look_at_models),
 }
 """Program, how it is killed, what has to be there."""

@@ -85,6 +85,8 @@ def kill_all(kills: int, seed: int, only: list[str]) -> int:
         else:
             os.chdir(ROOT)
             shutil.rmtree(folder)
+        if number % 20 == 19:
+            print(f"{number + 1} kills, {wrong} went wrong, {time.monotonic() - began:.0f} s", flush=True)
     for (kind, engine), tally in tallies.items():
         print(_line(f"{kind} ({engine})", tally))
     print(_line("all", sum(tallies.values(), killing.Tally())))

@@ -19,7 +19,7 @@ from autotrack import clock
 from autotrack.errors import SchemaVersionError, StoreError
 from autotrack.store import schema
 from autotrack.store.dialects import Dialect, of, store_error
-from autotrack.store.location import Location, locate
+from autotrack.store.location import Location, locate, sqlite_file
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -77,6 +77,7 @@ class Store:
         self.location = location
         self.dialect: Dialect = of(location.url)
         self._pid = os.getpid()
+        self._file: tuple[int, int] | None = None
         self._engine = self._make_engine()
         self._readers = self._engine.execution_options(**self.dialect.reading_options)
 
@@ -111,9 +112,13 @@ class Store:
         with cls._lock:
             place = (location.url, os.getpid())
             store = cls._open.get(place)
+            if store is not None and store.is_gone():
+                store.dispose()
+                store = None
             if store is None:
                 store = cls(location)
                 store._check()
+                store._file = store._identity()
                 cls._open[place] = store
             return store
 
@@ -124,6 +129,19 @@ class Store:
             store = cls._open.pop((location.url, os.getpid()), None)
         if store is not None:
             store.dispose()
+
+    def is_gone(self) -> bool:
+        """Whether somebody has removed or replaced the file: what is written to the open one nobody ever reads."""
+        return self._file is not None and self._identity() != self._file
+
+    def _identity(self) -> tuple[int, int] | None:
+        """What the file is on its disk; None for a server's database, and where there is no file."""
+        file = sqlite_file(self.url)
+        try:
+            found = None if file is None else file.stat()
+        except OSError:
+            return None
+        return None if found is None else (found.st_dev, found.st_ino)
 
     @property
     def engine(self) -> Engine:

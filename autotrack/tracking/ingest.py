@@ -255,6 +255,7 @@ class IngestThread:
         self._settings = settings
         self._on_trouble = on_trouble
         self._on_tick = on_tick
+        self._store: Store | None = None
         self._offset: int | None = None
         self._synced = 0
         self._failures = 0
@@ -317,6 +318,7 @@ class IngestThread:
 
     def _reach(self, seconds: float, progress: Callable[[str], None] | None) -> bool:
         self._journal.waiting()
+        self._look_after_file()
         try:
             target = self._journal.size()
         except OSError:
@@ -398,9 +400,10 @@ class IngestThread:
         news = self._journal.size() > self.offset
         if not news and now - self._beaten < HEARTBEAT:
             return
-        store = Store.open(self._location.url)
+        store = self._store = Store.open(self._location.url)
         if news:
-            self._offset = ingest_file(store, self._journal.path, self._offset, own=True)
+            offset = ingest_file(store, self._journal.path, self._offset, own=True)
+            self._offset = None if store.is_gone() else offset
         else:
             beat_journal(store, self._journal.journal_id, clock.now())
         self._beaten = now
@@ -417,9 +420,18 @@ class IngestThread:
         if journal.lost > self._lost and not waiting:
             self._on_trouble(f"{journal.lost - self._lost} events are lost: {journal.failure}")
             self._lost = journal.lost
+        self._look_after_file()
         if self._settings.durability == "fsync":
             with contextlib.suppress(OSError):  # a journal that is gone is told of by `_move`
                 self._sync(journal.size())
+
+    def _look_after_file(self) -> None:
+        """The journal and the database may be deleted under the program: what is gone is made again, from the journal."""
+        if self._store is not None and self._store.is_gone():
+            self._store = self._offset = None
+        with contextlib.suppress(OSError):  # told of by `_move`, which finds none
+            if self._journal.restore():
+                HEALTH.note("journal", f"{self._journal.path} was deleted, and has been put back")
 
     def _sync(self, size: int) -> None:
         if size > self._synced:
@@ -432,7 +444,9 @@ class IngestThread:
         self.problem = str(error)
         self._delay = min(MAX_WAIT, self._delay * 2)
         self._next_try = now + self._delay
-        self._say(f"{error} (nothing is lost: it waits in {self._journal.path}; this is said once)")
+        where = self._journal.path
+        waits = f"nothing is lost: it waits in {where}" if where.exists() else f"{where} is gone"
+        self._say(f"{error} ({waits}; this is said once)")
         HEALTH.note("ingest", str(error))
 
     def _say(self, text: str) -> None:

@@ -163,6 +163,34 @@ class Journal:
                     self._drain_backlog()
         return len(self._backlog)
 
+    def restore(self) -> bool:
+        """Put the file back, with all that is in it, where somebody has deleted it under the program.
+
+        Returns:
+            Whether it was gone, and is there again.
+
+        Raises:
+            OSError: It cannot be made again.
+        """
+        if self.path.exists():
+            return False
+        with self._lock:
+            # A file that was moved away is written on where it is now.
+            if self._fd < 0 or os.fstat(self._fd).st_nlink:
+                return False
+            prepare_folder(self._location)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            fresh = _open(self.path, os.O_CREAT)
+            try:
+                _copy(self._fd, fresh)
+            except OSError:
+                os.close(fresh)
+                self.path.unlink(missing_ok=True)
+                raise
+            gone, self._fd = self._fd, fresh
+            os.close(gone)
+        return True
+
     def size(self) -> int:
         """Bytes in the file.
 
@@ -228,6 +256,14 @@ def _write_whole(handle: int, data: bytes) -> None:
         data = data[os.write(handle, data) :]
 
 
+def _copy(source: int, target: int) -> None:
+    """Copy an open file, which may have no name any more, to the end of another."""
+    at = 0
+    while data := os.pread(source, 1024 * 1024, at):
+        _write_whole(target, data)
+        at += len(data)
+
+
 def _sync_folder(folder: Path) -> None:
     """A new file's name is on the disk only when its folder is."""
     handle = os.open(folder, os.O_RDONLY)
@@ -238,7 +274,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _open(path: Path, flags: int) -> int:
-    return os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | flags, 0o600)
+    return os.open(path, os.O_RDWR | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | flags, 0o600)
 
 
 def _create(location: Location, journal_id: str) -> tuple[Path, int]:

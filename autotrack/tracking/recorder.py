@@ -268,11 +268,13 @@ class Recorder:
             run: The run.
             by_the_program: The program goes on with it itself; another rank than 0 takes part in it.
         """
+        # Of two processes' words on a run the later one counts, and their clocks may differ, or have been set back.
+        time = max(clock.now(), run.start_time, run.end_time or 0)
         run.status = "RUNNING"
         run.end_time = None
         self.runs[run.run_id] = run
         if not isinstance(run, ranks.RankWriter):
-            self.write(events.RunResumed(run.run_id, self.session_id, clock.now()))
+            self.write(events.RunResumed(run.run_id, self.session_id, time))
         job = jobs.current() if by_the_program else None
         if job is not None:
             ranks.take_part(run, job)

@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
 from math import isfinite
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import msgspec
@@ -81,6 +82,7 @@ class RunWriter:
         self.source = source
         self.status: RunStatus = "RUNNING"
         self.start_time = clock.now()
+        self._born = monotonic()
         self.end_time: int | None = None
         self.fits = 0
         self.log_system_metrics: bool | None = None
@@ -366,6 +368,11 @@ class RunWriter:
         """Say of the run that something of it could not be recorded."""
         self.recorder.write(events.RunDegraded(self.run_id, storable(reason)))
 
+    def _now(self) -> int:
+        """The time, but not one before the run began: clocks are set back, and those of two machines differ."""
+        now = clock.now()
+        return now if now >= self.start_time else self.start_time + int((monotonic() - self._born) * 1000)
+
     def end(
         self,
         status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED",
@@ -380,7 +387,7 @@ class RunWriter:
         self.read_ring()
         self._companions = []
         self.status = status
-        self.end_time = clock.now() if time is None else time
+        self.end_time = self._now() if time is None else time
         self.recorder.forget(self)
         if not self._inherited:
             self._write_end(status, self.end_time, error)

@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 def start(source: str, folder: Path, **options: Any) -> subprocess.Popen[bytes]:
     """Start a program that records into a folder."""
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "AUTOTRACK_TRACKING_URI": str(folder), **options.pop("env", {})}
-    command = [sys.executable, "-c", textwrap.dedent(source)]
+    command = [sys.executable, "-c", textwrap.dedent(source), options.pop("argument", "")]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(command, env=environ, **{**pipes, **options})
 
@@ -468,6 +468,46 @@ def test_a_store_that_is_deleted_under_a_program_does_not_hold_up_its_end(folder
         timeout=60,
     )
     assert done.stdout == "ok\n"
+
+
+@posix
+@pytest.mark.parametrize("gone", ["all", "database", "journals"])
+def test_a_store_that_is_deleted_under_a_program_is_made_again_with_all_of_its_runs(folder: Path, gone: str) -> None:
+    """The program's journal holds all that it has recorded; what is read meanwhile is the new store, not the old."""
+    child = start(
+        """
+        import os, pathlib, shutil, sys
+        import autotrack
+        place = pathlib.Path(os.environ["AUTOTRACK_TRACKING_URI"])
+        with autotrack.start_run(run_name="first"):
+            autotrack.log_metric("loss", 0.25)
+        with autotrack.start_run(run_name="second"):
+            for step in range(100):
+                autotrack.log_metric("loss", 0.5, step=step)
+            assert autotrack.flush()
+            if sys.argv[1] != "journals":
+                for file in place.glob("autotrack.db*"):
+                    file.unlink()
+            if sys.argv[1] != "database":
+                shutil.rmtree(place if sys.argv[1] == "all" else place / "journal")
+            for step in range(100, 200):
+                autotrack.log_metric("loss", 0.5, step=step)
+            assert autotrack.flush()
+            assert len(autotrack.search_runs(output_format="list")) == 2
+        with autotrack.start_run(run_name="third"):
+            autotrack.log_metric("loss", 0.75)
+        """,
+        folder,
+        argument=gone,
+    )
+    out, err = child.communicate(timeout=120)
+    assert (child.returncode, out, err) == (0, b"", b"")
+    runs = {run.info.run_name: run for run in Client(folder).search_runs()}
+    assert {(name, run.info.status, run.info.degraded) for name, run in runs.items()} == {
+        (name, "FINISHED", "") for name in ("first", "second", "third")
+    }
+    points = Client(folder).get_metric_history(runs["second"].info.run_id, "loss")
+    assert [point.step for point in points] == list(range(200))
 
 
 @pytest.mark.parametrize("durability", ["cache", "fsync"])
