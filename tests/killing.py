@@ -11,6 +11,7 @@ from __future__ import annotations
 import mmap
 import os
 import random
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -35,6 +36,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 PATIENCE = 240.0
 """Seconds after which a program that says nothing has failed."""
+
+LONGEST_LOCK = 10.0
+"""Seconds that another program holds the store at most."""
 
 IN_TRANSACTION, IN_MODEL = 0, 1
 """Bytes by which a program tells where it is."""
@@ -97,6 +101,8 @@ for step in itertools.count():
     autotrack.log_metric("loss", step / 8, step=step)
     say("loss", step)
 """
+
+LOCKED = INGEST.replace("for step", "assert autotrack.flush(60)\nfor step", 1)
 
 MODELS = """
 from sklearn.linear_model import Ridge
@@ -295,6 +301,24 @@ def _forked(program: Killed, dice: random.Random, tally: Tally, uri: str) -> Non
     program.kill()
 
 
+def _locked(program: Killed, dice: random.Random, tally: Tally, uri: str) -> None:
+    """Another program holds the store for itself, for seconds; this one goes on, and is killed then or later."""
+    enough = dice.randrange(1_000)
+    program.wait_until(lambda: program.last("loss") >= enough)
+    other = sqlite3.connect(Path(uri) / "autotrack.db", isolation_level=None, timeout=60)
+    try:
+        other.execute("BEGIN EXCLUSIVE")
+        before = program.last("loss")
+        program.wait_until(lambda: program.last("loss") > before + 2_000)
+        time.sleep(dice.random() ** 4 * LONGEST_LOCK)
+        if dice.random() < 0.5:
+            _strike(program, dice, tally, None)
+    finally:
+        other.close()
+    if program.process.poll() is None:
+        _strike(program, dice, tally, None)
+
+
 def _run(uri: str, run_id: str) -> Run:
     return Client(uri).get_run(run_id)
 
@@ -368,6 +392,7 @@ KINDS: dict[str, tuple[str, Behaviour, Look]] = {
     "calls": (CALLS, _after_calls("loss", 2_000, IN_TRANSACTION), look_at_calls),
     "forked": (FORKED, _forked, look_at_forked),
     "ingest": (INGEST, _after_calls("loss", 10_000, IN_TRANSACTION), look_at_ingest),
+    "locked": (LOCKED, _locked, look_at_ingest),
     "models": (MODELS, _after_calls("fit", 8, IN_MODEL), look_at_models),
 }
 """Program, how it is killed, what has to be there."""

@@ -28,6 +28,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 import killing  # noqa: E402 - of this checkout
 import sqlalchemy  # noqa: E402
 
+from autotrack.errors import AutotrackError  # noqa: E402
 from autotrack.store.location import locate  # noqa: E402
 
 SERVERS = {"postgresql": "AUTOTRACK_TEST_POSTGRES_URL", "mariadb": "AUTOTRACK_TEST_MARIADB_URL"}
@@ -79,7 +80,7 @@ def kill_all(kills: int, seed: int, only: list[str]) -> int:
             with store_of(engine, folder) as uri:
                 dice = random.Random(f"{seed} {number}")
                 tallies[kind, engine] += killing.kill_one(kind, dice, uri, folder)
-        except AssertionError as error:
+        except (AssertionError, AutotrackError, sqlalchemy.exc.SQLAlchemyError) as error:
             wrong += 1
             print(f"kill {number} ({kind}, {engine}), kept in {folder}: {error}", flush=True)
         else:

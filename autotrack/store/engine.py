@@ -253,13 +253,15 @@ class Store:
         if found not in (None, _CREATING):
             return str(found)
         present = set(sqlalchemy.inspect(connection).get_table_names()) if found is None else set()
-        if present & set(schema.metadata.tables) or (present and self.dialect.is_file):
+        # Where making a table is no transaction, a process may have died right behind the first one.
+        begun = present == {schema.alembic_version.name}
+        if not begun and (present & set(schema.metadata.tables) or (present and self.dialect.is_file)):
             names = ", ".join(sorted(present)[:5])
             raise StoreError(self.safe_url, f"this database holds other tables ({names})", "use another one")
         tables = self.dialect.tables(connection, schema.metadata)
         version = tables.tables[schema.alembic_version.name]
         if found is None:
-            version.create(connection)
+            version.create(connection, checkfirst=begun)
             connection.execute(version.insert().values(version_num=_CREATING))
         others = [table for table in tables.sorted_tables if table is not version]
         tables.create_all(connection, others, checkfirst=found is not None)

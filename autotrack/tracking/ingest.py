@@ -117,7 +117,7 @@ def _apply(store: Store, opened: events.JournalOpened, chunk: journal_reading.Ch
 
 
 def _tell_of_damage(connection: Connection, writer: Writer, chunk: journal_reading.Chunk, journal_id: str) -> None:
-    """Say of the runs that damaged lines belonged to that something of them is missing; a run's id may be damaged too."""
+    """Say of the runs whose lines are damaged that something of them is missing; the id on such a line may be another."""
     if not chunk.hurt:
         return
     known = writer.known_runs(connection, {run_id for pair in chunk.hurt for run_id in pair})
@@ -426,7 +426,7 @@ class IngestThread:
                 self._sync(journal.size())
 
     def _look_after_file(self) -> None:
-        """The journal and the database may be deleted under the program: what is gone is made again, from the journal."""
+        """Journal and database may be deleted under the program: what is gone is made again, from the journal."""
         if self._store is not None and self._store.is_gone():
             self._store = self._offset = None
         with contextlib.suppress(OSError):  # told of by `_move`, which finds none

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
 
 from autotrack import Client
+from autotrack import events as ev
 from autotrack.store import schema
 from autotrack.store.engine import Store, revision_of
+from autotrack.store.reading import Reader
 
 PROCESSES = 8
 RUNS = 5
@@ -51,6 +54,48 @@ for child in children:
     child.join()
 assert [child.exitcode for child in children] == [0] * 16
 """
+
+
+RACE = """
+import pathlib
+import threading
+
+from autotrack.store.engine import Store
+from autotrack.tracking import ingest, journal_reading
+
+journal_reading.read.__defaults__ = (1_500,)
+store = Store.open()
+path = pathlib.Path("raced.jsonl")
+together()
+ends = []
+threads = [threading.Thread(target=lambda: ends.append(ingest.ingest_file(store, path))) for _ in range(2)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(ends)
+"""
+
+
+def test_processes_and_threads_that_ingest_one_journal_at_once_move_each_event_once(
+    store_url: str, crowd: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    """Three processes with two threads each race in pieces of some ten lines; each of them gets to the end."""
+    run, other = "a" * 32, "b" * 32
+    journal: list[ev.Event] = [ev.JournalOpened(1, "c" * 32, "s", "store", "h", "b", 1, 1, 1, sealed=True)]
+    journal += [ev.RunStarted(run, "s", 1, "raced"), ev.RunStarted(other, "s", 1, "other")]
+    for step in range(150):
+        journal.append(ev.MetricLogged(run, "loss", step / 8, 1, step))
+        journal.append(ev.MetricsLogged(other, {"a": float(step), "b": -float(step)}, 1, step))
+        journal.append(ev.ParamsLogged(run, [ev.Param(f"p{step}", str(step), str(step))]))
+    lines = b"".join(map(ev.encode, journal))
+    (tmp_path / "raced.jsonl").write_bytes(lines)
+    assert crowd(RACE, 3) == [f"[{len(lines)}, {len(lines)}]\n"] * 3
+    reader = Reader(Store.open(store_url))
+    for run_id, key, factor in ((run, "loss", 1 / 8), (other, "a", 1), (other, "b", -1)):
+        points = [(point.step, point.value) for point in reader.metric_history(run_id, key)]
+        assert points == [(step, step * factor) for step in range(150)]
+    assert reader.run(run).data.param_values == {f"p{step}": step for step in range(150)}
 
 
 def test_eight_processes_record_forty_runs_into_an_empty_database(

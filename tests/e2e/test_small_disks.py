@@ -62,8 +62,9 @@ class Program:
     def __init__(self, source: str, folder: Path, scratch: Path, argument: str = "", as_others: bool = False) -> None:
         code = "import sys\nimport autotrack\n" + textwrap.dedent(TALK) + textwrap.dedent(source)
         environ = {"PYTHONPATH": str(ROOT), "AUTOTRACK_TRACKING_URI": str(folder), "TMPDIR": str(scratch)}
+        command = [*(_bound() if as_others else ()), sys.executable, "-c", code, argument]
         self.child = subprocess.Popen(
-            [*(_bound() if as_others else ()), sys.executable, "-c", code, argument], env={**os.environ, **environ}, cwd=scratch, text=True,
+            command, env={**os.environ, **environ}, cwd=scratch, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
