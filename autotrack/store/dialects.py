@@ -368,7 +368,8 @@ class MySQL(Dialect):
         try:
             yield
         finally:
-            connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": name})
+            if not connection.invalidated:  # the lock ends with the connection
+                connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": name})
 
     def insert(self, table: Table) -> Any:
         """MySQL's INSERT."""

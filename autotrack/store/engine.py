@@ -265,6 +265,9 @@ class Store:
             connection.execute(version.insert().values(version_num=_CREATING))
         others = [table for table in tables.sorted_tables if table is not version]
         tables.create_all(connection, others, checkfirst=found is not None)
+        if found is not None:  # a table that is there may lack its indexes, which are made after it
+            for index in (index for table in others for index in table.indexes):
+                index.create(connection, checkfirst=True)
         add_default_experiment(connection, clock.now())
         connection.execute(version.update().values(version_num=schema.SCHEMA_REVISION))
         return schema.SCHEMA_REVISION

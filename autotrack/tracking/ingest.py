@@ -117,7 +117,7 @@ def _apply(store: Store, opened: events.JournalOpened, chunk: journal_reading.Ch
 
 
 def _tell_of_damage(connection: Connection, writer: Writer, chunk: journal_reading.Chunk, journal_id: str) -> None:
-    """Say of the runs whose lines are damaged that something of them is missing; the id on such a line may be another."""
+    """Say of the runs whose lines are damaged that something is missing; the id on such a line may be another."""
     if not chunk.hurt:
         return
     known = writer.known_runs(connection, {run_id for pair in chunk.hurt for run_id in pair})
