@@ -166,7 +166,7 @@ class Killed:
         while not condition():
             assert self.process.poll() is None, self.complaints()
             assert time.monotonic() < deadline, f"it says nothing more: {self.said[-3:]} {self.complaints()}"
-            time.sleep(0.0002)
+            time.sleep(0.0001)
 
     def complaints(self) -> str:
         """What it wrote to stderr."""
@@ -219,6 +219,8 @@ class Tally:
     calls: int = 0
     """Calls that had returned."""
     in_transaction: int = 0
+    at_commit: int = 0
+    """In the midst of a commit, or after it and before the next transaction."""
     in_model: int = 0
     unreturned: int = 0
     """Calls that had not returned, but are there."""
@@ -262,13 +264,19 @@ def forget(uri: str) -> None:
 
 
 def _strike(program: Killed, dice: random.Random, tally: Tally, place: int | None) -> None:
-    """Kill it: after a while, or, with a place, when it is there."""
+    """Kill it: after a while, or, with a place, when it is there, or as it comes out of there."""
+    longest = 0.05
     if place is not None:
         program.wait_until(lambda: program.marks[place] == 1)
-    time.sleep(dice.random() ** 3 * (0.004 if place is not None else 0.05))
+        longest = 0.004
+        if dice.random() < 0.5:
+            program.wait_until(lambda: program.marks[place] != 1)
+            longest = 0.001
+    time.sleep(dice.random() ** 3 * longest)
     program.process.kill()
     program.process.wait()
     tally.in_transaction += program.marks[IN_TRANSACTION] == 1
+    tally.at_commit += program.marks[IN_TRANSACTION] == 2
     tally.in_model += program.marks[IN_MODEL] == 1
     program.hear_out()
 

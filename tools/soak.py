@@ -97,9 +97,9 @@ def kill_all(kills: int, seed: int, only: list[str]) -> int:
 
 def _line(name: str, tally: killing.Tally) -> str:
     return (
-        f"{name}: {tally.kills} kills ({tally.in_transaction} in mid-transaction, {tally.in_model} in mid-storing of a "
-        f"model), {tally.calls} calls had returned and are there once, {tally.unreturned} had not and are there, "
-        f"{tally.models} models loaded"
+        f"{name}: {tally.kills} kills ({tally.in_transaction} in mid-transaction, {tally.at_commit} at or after a "
+        f"commit, {tally.in_model} in mid-storing of a model), {tally.calls} calls had returned and are there once, "
+        f"{tally.unreturned} had not and are there, {tally.models} models loaded"
     )
 
 
