@@ -112,14 +112,14 @@ def test_a_journal_cut_at_any_byte_gives_its_whole_lines_and_the_rest_is_waited_
 
 
 def test_a_journal_that_is_moved_in_two_parts_cut_anywhere_ends_in_the_same_tables(tmp_path: Path) -> None:
-    """Cut behind and within each line, moved, completed, moved again: the tables are those of the journal in one go."""
+    """Cut behind or within a line, moved, completed, moved again: the tables are those of the journal in one go."""
     whole_location = locate(tmp_path / "whole")
     whole = Store.open(whole_location.url)
     ingest.ingest_file(whole, write(whole_location, WHOLE))
     wanted = state(whole)
     Store.forget(whole_location)
     ends = list(itertools.accumulate(map(len, LINES), initial=0))
-    for number, cut in enumerate(ends[:-1]):
+    for number, cut in list(enumerate(ends[:-1]))[::2]:
         cut += (0, 40, len(LINES[number]) - 1)[number % 3]
         location = locate(tmp_path / f"cut {cut}")
         store = Store.open(location.url)
