@@ -13,10 +13,13 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="SIGKILL and for
 
 
 @pytest.mark.parametrize("kind", killing.KINDS)
-def test_a_killed_program_leaves_all_calls_that_had_returned_once_and_whole(tmp_path: Path, kind: str) -> None:
+def test_a_killed_program_leaves_all_calls_that_had_returned_once_and_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     """Two kills each: calls of all kinds, parent and forked child, in mid-transaction, in mid-storing of a model."""
     if kind == "models":
         pytest.importorskip("sklearn")
+    monkeypatch.setattr(killing, "LONGEST_LOCK", 0.2)
     for seed in range(2):
         where = tmp_path / str(seed)
         tally = killing.kill_one(kind, random.Random(f"{kind} {seed}"), str(where / "store"), where)

@@ -15,6 +15,7 @@ import pytest
 
 from autotrack import clock, events
 from autotrack.hooks import guard
+from autotrack.maintenance.checks import check_store
 from autotrack.store.engine import Store
 from autotrack.store.location import Location, locate
 from autotrack.store.reading import Reader
@@ -306,11 +307,12 @@ def test_a_journal_is_dropped_when_it_is_moved_and_its_process_is_gone_for_long(
 
 
 def test_a_torn_end_of_a_dead_process_does_not_keep_its_journal_for_ever(location: Location, store: Store) -> None:
-    """Nobody will make that line whole."""
+    """Nobody will make that line whole; a check of the store has nothing to say about it."""
     path = write_foreign(location, "b" * 32, gone(), started() + points(3)[:-10])
     past = time.time() - ingest.PRUNE_AFTER - 60
     os.utime(path, (past, past))
     ingest.ingest_pending(store, location)
+    assert check_store(location.folder).findings == []
     ingest.ingest_pending(store, location)
     assert not path.exists()
     assert steps(store) == [0, 1]

@@ -30,18 +30,18 @@ def check_journals(store: Store, repair: bool, checked: dict[str, int]) -> Itera
         checked["journals"] += 1
         try:
             first = journal_reading.header(path)
-            size = path.stat().st_size
             info = known.get(path.stem)
             offset = 0 if info is None else info.offset
-            damaged = _damaged(path, offset, first.sealed) if first is not None else None
+            end, damaged = _read_on(path, offset, first.sealed) if first is not None else (offset, None)
         except (JournalFormatError, OSError) as error:
             remedy = "upgrade autotrack if it is of a newer one; else move the file away: it cannot be read"
             yield Finding("journal", str(path), str(error), remedy)
             continue
         if damaged is not None:
             yield damaged
-        if first is not None and size > offset and not (info is not None and is_alive(info)):
-            problem = f"{size - offset} bytes of it are not in the tables"
+        # Of a process that was killed the last line may be torn: that call had not returned, and nobody misses it.
+        if end > offset and not (info is not None and is_alive(info)):
+            problem = f"{end - offset} bytes of it are not in the tables"
             behind.append(
                 Finding("journal", str(path), problem, "any reader moves them: autotrack ls", repaired=repair)
             )
@@ -50,8 +50,8 @@ def check_journals(store: Store, repair: bool, checked: dict[str, int]) -> Itera
     yield from behind
 
 
-def _damaged(path: Path, offset: int, sealed: bool) -> Finding | None:
-    """Lines that are not in the tables yet and cannot be read."""
+def _read_on(path: Path, offset: int, sealed: bool) -> tuple[int, Finding | None]:
+    """Where the whole lines end, and those that are not in the tables yet and cannot be read."""
     lines = 0
     at = offset
     while True:
@@ -61,8 +61,9 @@ def _damaged(path: Path, offset: int, sealed: bool) -> Finding | None:
             break
         at = chunk.end
     if not lines:
-        return None
-    return Finding("journal", str(path), f"{lines} lines are damaged", "they are lost; what stands around them is kept")
+        return at, None
+    remedy = "they are lost; what stands around them is kept"
+    return at, Finding("journal", str(path), f"{lines} lines are damaged", remedy)
 
 
 def is_alive(info: JournalInfo) -> bool:
