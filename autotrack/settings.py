@@ -7,6 +7,7 @@ origin of each value is kept for `autotrack doctor`.
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -166,7 +167,7 @@ def _anchored(uri: str, source: str, folder: Path) -> str:
     if "://" in uri or uri.startswith("file:"):
         return uri
     base = folder if source.startswith("environment ") else Path(source).parent
-    return str(base.absolute() / Path(uri).expanduser())
+    return str(base.absolute() / os.path.expanduser(uri))
 
 
 def _unknown(what: str, name: str, names: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from autotrack.errors import SignatureMismatchError
+from autotrack.errors import ModelFormatError, SignatureMismatchError
 from autotrack.models.inference import (
     KINDS,
     MAX_ROWS,
@@ -50,6 +50,15 @@ def _mismatch(text: str) -> SignatureMismatchError:
 
 def _frame(columns: Sequence[ColumnSpec], data: Any) -> Any:
     """A pandas DataFrame of what came; nameless columns get the signature's names by position."""
+    try:
+        return _made_frame(columns, data)
+    except (ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
+        if isinstance(error, SignatureMismatchError):
+            raise
+        raise _mismatch(f"it makes no table ({str(error)[:200]})") from None
+
+
+def _made_frame(columns: Sequence[ColumnSpec], data: Any) -> Any:
     import pandas as pd
 
     library, kind = library_of(data)
@@ -295,10 +304,19 @@ def _array_of(spec: TensorSpec, data: Any) -> Any:
         array = np.asarray(data)
     except ValueError:
         raise _mismatch(f"{_label(spec)}the rows are of different lengths") from None
-    wanted = np.dtype(spec.dtype)
+    wanted = _dtype_of(spec)
     if array.dtype.kind in "iuf" and wanted.kind in "iuf" and np.can_cast(array.dtype, wanted, "same_kind"):
         return array.astype(wanted)
     return array
+
+
+def _dtype_of(spec: TensorSpec) -> Any:
+    import numpy as np
+
+    try:
+        return np.dtype(spec.dtype)
+    except (TypeError, ValueError, SyntaxError):  # numpy takes a dtype's name for an expression
+        raise ModelFormatError(f"MLmodel: signature: {_label(spec)}no dtype is called {spec.dtype!r:.100}") from None
 
 
 def _cast(spec: TensorSpec, data: Any, library: str) -> Any:
@@ -313,7 +331,7 @@ def _cast(spec: TensorSpec, data: Any, library: str) -> Any:
             return data.astype(spec.dtype)
         except (TypeError, ValueError) as error:
             raise _mismatch(f"{_label(spec)}expected dtype {spec.dtype}, got object: {error}") from None
-    came, wanted = np.dtype(got), np.dtype(spec.dtype)
+    came, wanted = np.dtype(got), _dtype_of(spec)
     if {came.kind, wanted.kind} <= set("biufc") and np.can_cast(came, wanted, "safe"):
         return _to_dtype(data, spec.dtype, library)
     raise _mismatch(f"{_label(spec)}expected dtype {spec.dtype}, got {got}")

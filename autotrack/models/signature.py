@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from autotrack.errors import ModelFormatError
+from autotrack.errors import ModelFormatError, SignatureMismatchError
 
 SCALARS = ("boolean", "integer", "long", "float", "double", "string", "binary", "datetime")
 """Scalar types by MLflow's names; integer and float are of 32 bits, long and double of 64."""
@@ -40,9 +40,37 @@ def type_name(kind: Type) -> str:
     return str(kind["type"])
 
 
+_INNER = {"array": "items", "map": "values"}
+"""Where a nested type has the type of what is in it."""
+
+MAX_NESTING = 100
+"""Levels of nested types that are read."""
+
+
 def _type_of(data: dict[str, Any]) -> Type:
     kind = data["type"]
     return kind if kind in SCALARS else data
+
+
+def _checked_type(data: dict[str, Any]) -> Type:
+    """The type that its JSON says.
+
+    Raises:
+        ValueError, TypeError, KeyError, AttributeError: It lacks what a type of its kind has, at any depth.
+    """
+    waiting = [(data, 0)]
+    while waiting:
+        one, depth = waiting.pop()
+        if depth > MAX_NESTING:
+            raise ValueError(f"more than {MAX_NESTING} levels of types")
+        kind = one["type"]
+        if not isinstance(kind, str):
+            raise TypeError(f"the type {kind!r:.100}")
+        if kind == "object":
+            waiting += ((item, depth + 1) for item in one["properties"].values())
+        elif kind in _INNER:
+            waiting.append((one[_INNER[kind]], depth + 1))
+    return _type_of(data)
 
 
 @dataclass(frozen=True)
@@ -92,18 +120,25 @@ Spec = ColumnSpec | TensorSpec
 Schema = tuple[Spec, ...]
 
 
+def _checked_name(data: dict[str, Any]) -> Any:
+    name = data.get("name")
+    if name is not None and type(name) not in (str, int):
+        raise TypeError(f"the name {name!r:.100}")
+    return name
+
+
 def _spec(data: dict[str, Any]) -> Spec:
     if data["type"] == "tensor":
         tensor = data["tensor-spec"]
-        return TensorSpec(str(tensor["dtype"]), tuple(int(size) for size in tensor["shape"]), data.get("name"))
+        return TensorSpec(str(tensor["dtype"]), tuple(int(size) for size in tensor["shape"]), _checked_name(data))
     rest = {key: value for key, value in data.items() if key not in ("name", "required")}
-    return ColumnSpec(_type_of(rest), data.get("name"), bool(data.get("required", not data.get("optional", False))))
+    return ColumnSpec(_checked_type(rest), _checked_name(data), bool(data.get("required", not data.get("optional", False))))
 
 
 def _param(data: dict[str, Any]) -> ParamSpec:
     rest = {key: value for key, value in data.items() if key not in ("name", "default", "shape")}
     # MLflow 2 wrote the type as `dtype`.
-    kind = _type_of(rest if "type" in rest else {"type": rest["dtype"]})
+    kind = _checked_type(rest if "type" in rest else {"type": rest["dtype"]})
     shape = data.get("shape")
     return ParamSpec(str(data["name"]), kind, data.get("default"), None if shape is None else tuple(shape))
 
@@ -114,8 +149,8 @@ S = TypeVar("S")
 def _read(data: dict[str, Any], name: str, read: Callable[[dict[str, Any]], S]) -> tuple[S, ...] | None:
     text = data.get(name)
     try:
-        return tuple(read(item) for item in json.loads(text)) if text else None
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        return (tuple(read(item) for item in json.loads(text)) or None) if text else None
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
         raise ModelFormatError(f"MLmodel: signature.{name} cannot be read: {error!r}") from None
 
 
@@ -164,7 +199,10 @@ class Signature:
         """
         from autotrack.models.enforcement import enforce_inputs
 
-        return data if self.inputs is None else enforce_inputs(self.inputs, data)
+        try:
+            return data if self.inputs is None else enforce_inputs(self.inputs, data)
+        except RecursionError:
+            raise SignatureMismatchError("input of predict: it is nested too deeply") from None
 
     def enforce_params(self, params: dict[str, Any] | None) -> dict[str, Any]:
         """Check the parameters of `predict`; those not given take their default.
@@ -174,7 +212,10 @@ class Signature:
         """
         from autotrack.models.enforcement import enforce_params
 
-        return enforce_params(self.params or (), params or {})
+        try:
+            return enforce_params(self.params or (), params or {})
+        except RecursionError:
+            raise SignatureMismatchError("params of predict: nested too deeply") from None
 
 
 def infer_signature(

@@ -75,7 +75,7 @@ def locate(uri: str | os.PathLike[str] | None = None) -> Location:
         raise InvalidArgumentError("tracking URI", text, "text without a NUL or half a surrogate pair")
     scheme = text.partition("://")[0].partition("+")[0] if "://" in text else ""
     if text.startswith("file:"):
-        return _in_folder(Path(unquote(urlsplit(text).path)))
+        return _in_folder(Path(unquote(_path_of(text))))
     if not scheme:
         return _local(Path(text)) if text.endswith(FILE_SUFFIXES) else _in_folder(Path(text))
     if scheme == "sqlite":
@@ -85,13 +85,23 @@ def locate(uri: str | os.PathLike[str] | None = None) -> Location:
     raise InvalidArgumentError("tracking URI", text, "sqlite:///file.db, postgresql://..., mysql://... or a folder")
 
 
+def _path_of(url: str) -> str:
+    try:
+        return urlsplit(url).path
+    except ValueError as error:
+        raise InvalidArgumentError("tracking URI", url, f"a URL ({error})") from None
+
+
 def _in_folder(folder: Path) -> Location:
     return _local(folder / "autotrack.db")
 
 
 def _local(file: Path) -> Location:
     """One file has one location, by whatever path it was named."""
-    folder = Path(os.path.realpath(file.expanduser().parent))
+    if "\0" in str(file):
+        raise InvalidArgumentError("tracking URI", str(file), "a path without a NUL")
+    # Not Path.expanduser, which raises where there is no such user, or no home.
+    folder = Path(os.path.realpath(Path(os.path.expanduser(file)).parent))
     url = SQLITE + quote(str(folder / file.name), safe="/\\: !$&'()*+,;=@~")
     return Location(url, url, _key(url), folder)
 

@@ -26,6 +26,7 @@ from autotrack.tracking.ingest import IngestThread
 from autotrack.tracking.job import Job
 from autotrack.tracking.journal import Journal
 from autotrack.tracking.progress import Progress
+from autotrack.tracking.redaction import redact
 from autotrack.tracking.run import Root, RunWriter
 from autotrack.tracking.system_metrics import SystemMetrics
 from autotrack.tracking.values import UNENCODABLE, encoded
@@ -217,7 +218,7 @@ class Recorder:
                 parent_run_id=parent_run_id,
                 source=source,
                 user=session.user_name(),
-                description=description,
+                description=None if description is None else redact(description),
             )
         )
         if place is not None:

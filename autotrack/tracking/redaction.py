@@ -16,11 +16,15 @@ into the regular-expression engine keeps other threads waiting. Patterns are com
 
 from __future__ import annotations
 
+import binascii
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from autotrack.tracking.redaction_rules import (
+    AZURE_CLIENT,
+    AZURE_STORAGE,
+    BASIC,
     BEARER,
     CODE,
     HARMLESS,
@@ -30,6 +34,7 @@ from autotrack.tracking.redaction_rules import (
     LONG_RUN,
     NAME,
     NAME_CHARACTERS,
+    NETRC,
     NUMBER,
     OPENING,
     PEM_BEGIN,
@@ -46,6 +51,7 @@ from autotrack.tracking.redaction_rules import (
     STOP,
     STRONG,
     URL,
+    WANDB,
     WEBHOOK,
     pattern,
     sensitivity,
@@ -59,6 +65,14 @@ _JUDGED = 256
 """So much of an unquoted value decides whether it is a secret (a bound, so that the time stays linear)."""
 _QUOTED = 64 * 1024
 """So far away the closing quote is looked for."""
+_CONTEXTS = (
+    (("earer ", "EARER "), BEARER),
+    (("andb", "ANDB"), WANDB),
+    (("password",), NETRC),
+    (("==",), AZURE_STORAGE),
+    (("Q~",), AZURE_CLIENT),
+)
+"""Patterns whose last group is a secret, and words of which one is in every text that they match."""
 
 
 def redact(text: str) -> str:
@@ -93,16 +107,18 @@ def redact_argv(argv: list[str]) -> list[str]:
 
 def redact_mapping(mapping: Mapping[str, Any]) -> dict[str, Any]:
     """A copy of a mapping without secrets: values by their key's name, nested mappings and lists included."""
-    return {key: _redact_value(value, str(key)) for key, value in mapping.items()}
+    return {key: redact_value(value, str(key)) for key, value in mapping.items()}
 
 
-def _redact_value(value: Any, name: str) -> Any:
+def redact_value(value: Any, name: str) -> Any:
+    """A value without secrets: by the name that it has, those inside it by their own; other than text, lists and dicts
+    it stays as it is, unless its name says enough."""
     if isinstance(value, str):
         return REDACTED if _is_secret(value, sensitivity(name), name) else redact(value)
     if isinstance(value, Mapping):
         return redact_mapping(value)
     if isinstance(value, list | tuple):
-        items = [_redact_value(item, name) for item in value]
+        items = [redact_value(item, name) for item in value]
         return items if isinstance(value, list) else tuple(items)
     if isinstance(value, bytes | bytearray):
         return REDACTED if sensitivity(name) >= LITERAL else value
@@ -127,15 +143,27 @@ def _redact_piece(text: str) -> str:
     if "://" in text and "@" in text:
         text = pattern(URL).sub(_without_credentials, text)
     text = _redact_named(text)
-    if "earer " in text or "EARER " in text:
-        text = pattern(BEARER).sub(_without_last_group, text)
-    if "hooks.slack.com/" in text:
-        text = pattern(WEBHOOK).sub(f"hooks.slack.com/{REDACTED}", text)
+    for telling, source in _CONTEXTS:
+        if any(word in text for word in telling):
+            text = pattern(source).sub(_without_last_group, text)
+    if "asic " in text or "ASIC " in text:
+        text = pattern(BASIC).sub(_without_basic, text)
+    if "hooks.slack.com/" in text or "/api/webhooks/" in text:
+        text = pattern(WEBHOOK).sub(rf"\1/{REDACTED}", text)
     return pattern(LONG_RUN).sub(_without_shapes, text)
 
 
 def _without_last_group(match: re.Match[str]) -> str:
-    return match.string[match.start() : match.start(1)] + REDACTED
+    return match.string[match.start() : match.start(1)] + REDACTED + match.string[match.end(1) : match.end()]
+
+
+def _without_basic(match: re.Match[str]) -> str:
+    """`Basic` and user and password in base 64; any other word behind it is prose."""
+    try:
+        decoded = binascii.a2b_base64(match[1] + "=" * (-len(match[1]) % 4))
+    except binascii.Error:
+        return match[0]
+    return _without_last_group(match) if b":" in decoded and decoded.isascii() else match[0]
 
 
 def _without_shapes(match: re.Match[str]) -> str:

@@ -52,7 +52,12 @@ PEM_BEGIN = r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
 PEM_END = r"-----END (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
 PEM_BODY = rf"[A-Za-z0-9+/=\s\\-]{{0,{PRIVATE_KEY}}}"
 BEARER = r"(?i:\bbearer[ \t]{1,4})([A-Za-z0-9._~+/\-]{16,}=*)"
-WEBHOOK = r"hooks\.slack\.com/(?:services|workflows)/[\w/]{1,200}"
+BASIC = r"(?i:\bbasic[ \t]{1,4})([A-Za-z0-9+/]{8,1000}={0,2})(?![A-Za-z0-9+/=])"
+WEBHOOK = r"(hooks\.slack\.com/(?:services|workflows|triggers)|discord(?:app)?\.com/api/webhooks)/[\w/\-]{1,200}"
+WANDB = r"(?i:\bwandb(?:\.|[ \t]{1,4})login\W{1,4})([0-9a-fA-F]{40})(?![0-9A-Za-z])"
+NETRC = r"\b(?:machine\s{1,9}\S{1,200}|default)\s{1,9}login\s{1,9}\S{1,200}\s{1,9}password\s{1,9}(\S{1,500})"
+AZURE_STORAGE = r"(?<![A-Za-z0-9+/\-])([A-Za-z0-9+/]{86}==)"
+AZURE_CLIENT = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))([\w.]{3}[0-9]Q~[\w.~\-]{31,34})(?![\w~])"
 
 _SHAPES = (
     r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])",  # Amazon Web Services
@@ -73,6 +78,7 @@ _SHAPES = (
     r"pypi-A[\w\-]{32,2000}",
     r"[rs]k_(?:live|test)_[A-Za-z0-9]{10,300}",  # Stripe
     r"whsec_[A-Za-z0-9]{20,100}",
+    r"sq0(?:atp|csp)-[\w\-]{20,60}",  # Square
     r"wandb_v[0-9]_\w{20,200}",  # Weights & Biases (the older form, 40 hexadecimal digits, by its name alone)
     r"dapi[0-9a-f]{32}",  # Databricks
     r"nvapi-[\w\-]{20,200}",
@@ -84,10 +90,39 @@ _SHAPES = (
     r"lsv2_[a-z]{2}_\w{30,100}",  # LangSmith
     r"SG\.[\w\-]{16,64}\.[\w\-]{16,100}",  # SendGrid
     r"do[opr]_v1_[0-9a-f]{40,100}",  # DigitalOcean
-    r"dckr_pat_[\w\-]{20,100}",
+    r"dckr_[po]at_[\w\-]{20,100}",
     r"hv[sbr]\.[\w\-]{20,300}",  # Vault
     r"tskey-[\w\-]{16,200}",  # Tailscale
     r"shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}",  # Shopify
+    r"[A-Za-z0-9]{14}\.atlasv1\.[\w\-]{40,100}",  # Terraform
+    r"sntry[su]_[\w\-]{20,300}",  # Sentry
+    r"lin_(?:api|oauth)_[A-Za-z0-9]{32,100}",  # Linear
+    r"ntn_[A-Za-z0-9]{40,60}",  # Notion
+    r"secret_[A-Za-z0-9]{43}(?![A-Za-z0-9_])",
+    r"PMAK-[0-9a-f]{20,30}-[0-9a-f]{30,40}",  # Postman
+    r"gl(?:sa|c)_[\w\-]{30,300}",  # Grafana
+    r"NR(?:AK|RA|II|JS)-[A-Za-z0-9\-]{20,60}",  # New Relic
+    r"SK[0-9a-f]{32}(?![A-Za-z0-9])",  # Twilio
+    r"(?<![\w\-])key-[0-9a-f]{32}(?![A-Za-z0-9])",  # Mailgun
+    r"(?=[A-Za-z_\-]{0,25}[0-9])[MNO][\w\-]{23,27}\.[\w\-]{6}\.[\w\-]{27,45}",  # Discord
+    r"ATATT3[\w\-]{40,300}",  # Atlassian
+    r"ATBB[A-Za-z0-9]{28,40}",
+    r"pat[A-Za-z0-9]{14}\.[0-9a-f]{64}",  # Airtable
+    r"fig[dou]_[\w\-]{30,100}",  # Figma
+    r"HRKU-[\w\-]{36,70}",  # Heroku
+    r"sbp_[0-9a-f]{40}",  # Supabase
+    r"pscale_(?:tkn|pw|oauth)_[\w\-.]{30,100}",  # PlanetScale
+    r"dp\.(?:pt|st|ct|sa|scim|audit)\.[\w\-.]{30,100}",  # Doppler
+    r"pul-[0-9a-f]{40}",  # Pulumi
+    r"rubygems_[0-9a-f]{48}",
+    r"KGAT_[0-9a-f]{32}",  # Kaggle
+    r"tgp_v1_[\w\-]{30,100}",  # Together
+    r"csk-[a-z0-9]{40,100}",  # Cerebras
+    r"rpa_[A-Z0-9]{30,100}",  # RunPod
+    r"tvly-[\w\-]{20,100}",  # Tavily
+    r"jina_[A-Za-z0-9]{40,100}",
+    r"AGE-SECRET-KEY-1[A-Z0-9]{50,70}",  # age
+    r"eyJhcGlf[\w]{40,500}",  # Neptune: JSON that begins with the address of an API
     r"(?:bot)?[0-9]{8,10}:AA[\w\-]{32,40}",  # Telegram
     r"eyJ[\w\-]{8,}\.eyJ[\w\-]{8,}\.[\w\-]*",  # JSON web tokens
 )

@@ -17,7 +17,8 @@ from autotrack.events import ErrorInfo, MetricLogged, Param, RunStatus
 from autotrack.hooks import guard
 from autotrack.store.location import artifact_uri
 from autotrack.store.places import ROOT_TAG, kept_uri
-from autotrack.tracking.values import safe_number, safe_params, storable
+from autotrack.tracking.redaction import REDACTED, redact
+from autotrack.tracking.values import safe_number, safe_params, safe_tag, storable
 
 if TYPE_CHECKING:
     from autotrack.artifacts import Artifacts
@@ -234,7 +235,7 @@ class RunWriter:
             self._params.update((param.key, param.text) for param in params)
             batch.append(events.ParamsLogged(self.run_id, params))
         if tags:
-            batch.append(events.TagsSet(self.run_id, dict(tags)))
+            batch.append(events.TagsSet(self.run_id, {key: safe_tag(key, text) for key, text in tags.items()}))
         self.recorder.write_all(batch)
 
     def log_safe_metrics(self, metrics: Mapping[str, object], step: int = 0) -> None:
@@ -302,9 +303,14 @@ class RunWriter:
             self._params.update((param.key, param.text) for param in params)
             self.recorder.write(events.ParamsLogged(self.run_id, params))
 
-    def log_fit_params(self, values: Mapping[str, object], estimator: str, number: int) -> None:
-        """Parameters of the run's fit of that number; those that conflict go under `<estimator>_<number>.`."""
+    def log_fit_params(self, values: Mapping[str, object], estimator: str, number: int) -> list[str]:
+        """Parameters of the run's fit of that number; those that conflict go under `<estimator>_<number>.`.
+
+        Returns:
+            The names of those that hold a secret, which is not recorded.
+        """
         params = safe_params(values)
+        secret = [param.key for param in params if REDACTED in param.text]
         if number > 1:
             params = [
                 Param(f"{estimator}_{number}.{param.key}", param.text, param.json)
@@ -313,11 +319,12 @@ class RunWriter:
                 for param in params
             ]
         self.log_params(params)
+        return secret
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Tags; a key that is there already gets the new value."""
         if tags:
-            self.recorder.write(events.TagsSet(self.run_id, {key: storable(str(tags[key])) for key in tags}))
+            self.recorder.write(events.TagsSet(self.run_id, {key: safe_tag(key, str(tags[key])) for key in tags}))
 
     def delete_tag(self, key: str) -> None:
         """Remove a tag."""
@@ -331,6 +338,7 @@ class RunWriter:
         fit_id: str | None = None,
     ) -> None:
         """A dataset that the run used."""
+        dataset = msgspec.structs.replace(dataset, source=redact(dataset.source))
         self.recorder.write(events.DatasetLogged(self.run_id, dataset, context, dict(tags or {}), fit_id))
 
     def log_trials(self, trials: Iterable[events.TrialInfo], fit_id: str | None = None, series: object = None) -> None:
@@ -362,11 +370,12 @@ class RunWriter:
     def update(self, name: str | None = None, description: str | None = None) -> None:
         """Set the name or the description anew."""
         self.name = name or self.name
-        self.recorder.write(events.RunUpdated(self.run_id, name, description))
+        shown = None if description is None else redact(description)
+        self.recorder.write(events.RunUpdated(self.run_id, name, shown))
 
     def degrade(self, reason: str) -> None:
         """Say of the run that something of it could not be recorded."""
-        self.recorder.write(events.RunDegraded(self.run_id, storable(reason)))
+        self.recorder.write(events.RunDegraded(self.run_id, storable(redact(reason))))
 
     def _now(self) -> int:
         """The time, but not one before the run began: clocks are set back, and those of two machines differ."""

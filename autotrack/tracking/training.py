@@ -17,6 +17,7 @@ import msgspec
 
 from autotrack import cells, clock, events, origin, process
 from autotrack.tracking import current_experiment, current_run, failure, recorder, scope
+from autotrack.tracking.redaction import redact_mapping
 from autotrack.tracking.run import RunWriter
 
 Kind = Literal["fit", "search", "cross_validation", "preparation", "evaluation"]
@@ -148,7 +149,7 @@ class Training:
                 duration=None if status == "RUNNING" else self.duration,
                 error=error,
                 caller=self._caller,
-                details=self.details if not rank else {**self.details, "rank": rank},
+                details=redact_mapping(self.details if not rank else {**self.details, "rank": rank}),
             )
         )
 

@@ -19,6 +19,7 @@ import msgspec
 from autotrack.errors import InvalidArgumentError
 from autotrack.events import Event, Number, Param, encode, number_of
 from autotrack.origin import is_library_module
+from autotrack.tracking.redaction import redact, redact_value
 
 MAX_TEXT = 6_000
 """Characters of one automatically recorded parameter that are kept."""
@@ -143,7 +144,12 @@ def checked_tags(tags: object) -> dict[str, str]:
         InvalidArgumentError: They are no dict, or a key is not usable.
     """
     given = checked_mapping({} if tags is None else tags, "tags")
-    return {checked_key(key): storable(str(value)) for key, value in given.items()}
+    return {checked_key(key): safe_tag(key, str(value)) for key, value in given.items()}
+
+
+def safe_tag(key: str, value: str) -> str:
+    """A tag's value as it may be stored: without secrets."""
+    return storable(str(redact_value(str.__str__(value), key)))
 
 
 def checked_id(value: object, argument: str) -> str:
@@ -224,19 +230,37 @@ def checked_filter(filter_string: object) -> str:
 
 
 def explicit_param(key: object, value: object) -> Param:
-    """A parameter that the program logged: its `str`, whole, and its JSON where it has one.
+    """A parameter that the program logged: its `str`, whole, and its JSON where it has one; no secrets.
 
     Raises:
         InvalidArgumentError: The key is not usable.
     """
-    return Param(storable(checked_key(key)), storable(str(value)), _json_of(value))
+    name = storable(checked_key(key))
+    return _without_secrets(name, value, storable(str(value)), _json_of(value))
 
 
 def safe_param(key: str, value: object) -> Param:
-    """A parameter that was read off an object: bounded, and without running a `__repr__` of the user's."""
+    """A parameter that was read off an object: bounded, no secrets, and without running a `__repr__` of the user's."""
     native = _native(value)
     text = native if isinstance(native, str) else safe_text(native)
-    return Param(storable(key), storable(_clip(text)), _json_of(native) if len(text) <= MAX_TEXT else None)
+    json_text = _json_of(native) if len(text) <= MAX_TEXT else None
+    return _without_secrets(storable(key), native, storable(_clip(text)), json_text)
+
+
+def _without_secrets(key: str, value: object, text: str, json_text: str | None) -> Param:
+    """A parameter without secrets; most are numbers and short words, of which the key alone has to be looked at."""
+    kind = type(value)
+    if value is None or kind is bool:
+        return Param(key, text, json_text)
+    if kind in (int, float, str) or json_text is None:
+        plain = redact_value(text if json_text is None else value, key)
+        if plain == (text if json_text is None else value):
+            return Param(key, text, json_text)
+        return Param(key, str(plain), None if json_text is None else json.dumps(plain))
+    shown = redact_value(value, key)  # of lists and dicts that have a JSON, which are short
+    if shown == value:
+        return Param(key, text, json_text)
+    return Param(key, str(shown), _json_of(shown))
 
 
 def safe_params(params: Mapping[str, object]) -> list[Param]:

@@ -54,6 +54,39 @@ TOKENS = {
     "vault": "hvs." + ALNUM[:90],
     "tailscale": "tskey-" + "auth-" + ALNUM[:30],
     "shopify": "shpat_" + HEX[:32],
+    "docker organisation": "dckr_oat_" + ALNUM[:27],
+    "github oauth": "gho_" + ALNUM[:36],
+    "github user": "ghu_" + ALNUM[:36],
+    "square": "sq0atp-" + ALNUM[:22],
+    "terraform": ALNUM[:14] + ".atlasv1." + ALNUM[:67],
+    "sentry": "sntrys_" + "eyJpYXQiOjE3" + ALNUM[:60],
+    "linear": "lin_api_" + ALNUM[:40],
+    "notion": "ntn_" + ALNUM[:46],
+    "notion older": "secret_" + ALNUM[:43],
+    "postman": "PMAK-" + HEX[:24] + "-" + HEX[:34],
+    "grafana": "glsa_" + ALNUM[:32] + "_" + HEX[:8],
+    "new relic": "NRAK-" + ALNUM[:27].upper(),
+    "twilio": "SK" + HEX[:32],
+    "discord": "MTA" + ALNUM[:21] + ".Gh1jK2." + ALNUM[:38],
+    "atlassian": "ATATT3" + "xFfGF0" + ALNUM[:60],
+    "airtable": "pat" + ALNUM[:14] + "." + HEX[:64],
+    "figma": "figd_" + ALNUM[:40],
+    "heroku": "HRKU-" + "AA" + ALNUM[:58],
+    "supabase": "sbp_" + HEX[:40],
+    "planetscale": "pscale_tkn_" + ALNUM[:43],
+    "doppler": "dp.pt." + ALNUM[:43],
+    "pulumi": "pul-" + HEX[:40],
+    "rubygems": "rubygems_" + HEX[:48],
+    "kaggle": "KGAT_" + HEX[:32],
+    "together": "tgp_v1_" + ALNUM[:43],
+    "cerebras": "csk-" + ALNUM[:48].lower(),
+    "runpod": "rpa_" + ALNUM[:44].upper(),
+    "tavily": "tvly-" + "dev-" + ALNUM[:32],
+    "jina": "jina_" + ALNUM[:60],
+    "age": "AGE-SECRET-" + "KEY-1" + ALNUM[:58].upper(),
+    "neptune": "eyJ" + "hcGlfYWRkcmVzcyI6Imh0dHBzOi8v" + ALNUM[:60],
+    "discord webhook": "discord.com/api/" + "webhooks/123456789012345678/" + ALNUM[:68],
+    "azure client secret": "aB3" + "8Q~" + ALNUM[:34],
     "telegram": "123456789:" + "AA" + ALNUM[:33],
     "json web token": "eyJhbGciOiJIUzI1NiJ9." + "eyJzdWIiOiIxMjM0NTY3ODkwIn0." + ALNUM[:43],
 }
@@ -72,9 +105,15 @@ def test_a_token_of_a_known_shape_goes_wherever_it_stands(token: str, frame: str
 def test_a_private_key_goes_whole() -> None:
     """A key in PEM form is replaced from its first line to its last, in a diff too; the text around it stays."""
     body = "\n".join("+" + ALNUM[:64] for _ in range(20))
-    for kind in ("", "RSA ", "EC ", "OPENSSH ", "ENCRYPTED "):
-        key = f"+-----BEGIN {kind}PRIVATE KEY-----\n{body}\n+-----END {kind}PRIVATE KEY-----"
+    for kind in ("", "RSA ", "EC ", "OPENSSH ", "ENCRYPTED ", "PGP "):
+        tail = " BLOCK" * (kind == "PGP ")
+        key = f"+-----BEGIN {kind}PRIVATE KEY{tail}-----\n{body}\n+-----END {kind}PRIVATE KEY{tail}-----"
         assert redact(f"before\n{key}\nafter") == f"before\n+{REDACTED}\nafter"
+    account = (
+        '{"private_key": "-----BEGIN PRIVATE ' + f'KEY-----\\\\n{ALNUM}\\\\n-----END PRIVATE KEY-----\\\\n", "x": 1}}'
+    )
+    assert ALNUM not in redact(account)
+    assert '"x": 1' in redact(account)
     clipped = f"before -----BEGIN RSA PRIVATE KEY-----\n{body}"
     assert redact(clipped) == f"before {REDACTED}"
 
@@ -122,6 +161,14 @@ def test_urls_without_credentials_stay(text: str) -> None:
     [
         ("password=hunter2", "password=#"),
         ("PASSWORD=abc,d;e&f", "PASSWORD=#"),
+        ("Proxy-Authorization: Basic " + "dXNlcjpwYXNz", "Proxy-Authorization: Basic #"),
+        ("sent basic " + "dXNlcjpwYXNz" + " to it", "sent basic # to it"),
+        ("wandb.login('" + HEX[:40] + "')", "wandb.login('#')"),
+        ("$ wandb login " + HEX[:40], "$ wandb login #"),
+        ("machine api.x.y login user password abc12", "machine api.x.y login user password #"),
+        ("machine h\n  login u\n  password p\nmachine g", "machine h\n  login u\n  password #\nmachine g"),
+        ("the key " + ALNUM[:86] + "==", "the key #"),
+        ("https://a.blob/x?sv=2024&sig=" + ALNUM[:43] + "%3D&se=1", "https://a.blob/x?sv=2024&sig=#&se=1"),
         ("PGPASSWORD=1234 psql", "PGPASSWORD=# psql"),
         ("DB_PASS=abc MYSQL_PWD=def", "DB_PASS=# MYSQL_PWD=#"),
         ("--api-key abc --epochs 3", "--api-key # --epochs 3"),
@@ -196,6 +243,17 @@ def test_the_value_behind_a_telling_name_goes(text: str, expected: str) -> None:
         "commit " + HEX[:40],
         "sha256:" + HEX[:64],
         "sk-toggleable__label-arrow sk-estimator-doc-link",
+        "sha512-" + ALNUM[:86] + "==",
+        "basic training of basic BlockNetwork, Basic classification",
+        "n_tokens=512 max_key_length=77 token_dim=64 key_padding_mask=None query_key_value=True",
+        "--tokenizer bert-base --num-tokens 8 --key-size 64 --keypoints=17 --author-count 3 -p 8080 --passes 2",
+        "use_key=True, sort_keys=False, key_columns=['a', 'b'], tokens_per_second=1000.5, sessions=3",
+        "--session-length 30 --signature-columns x --auth-steps 5 --secretary-problem-n 10",
+        "cache-key-" + HEX[:32] + " md5 " + HEX[:32] + " uuid 0f8fad5b-d9cb-469f-a165-70867728950e",
+        "NormalizedMutualInformationScore.fitted.compute_with_adjustment_for_chance",
+        "Microsoft-Azure-Cognitive-2024.models.embedding_generator_of_version",
+        "runs/2024-01-01T00:00:00/checkpoint-1234567-epoch_00012-val_loss_0.123456.ckpt",
+        "openai/clip-vit-large-patch14-336 meta-llama/Llama-3.1-8B-Instruct hf-internal-testing/tiny-random",
         "the password is checked: see below",
         "passwords",
         "",

@@ -30,6 +30,8 @@ class Before(msgspec.Struct, frozen=True):
     """What was read off a fit before it began."""
 
     data: data.FitData | None
+    secret: list[str] = []
+    """Names of parameters that hold a secret."""
 
     @property
     def name(self) -> str:
@@ -72,15 +74,16 @@ def _read_before(
     """Record the parameters, and keep what the fit may overwrite."""
     run = training.run
     health = guard.health(NAME)
+    secret: list[str] = []
     if run is not None:
         params = guard.call(health, "parameters", estimators.params_of, estimator)
         if params:
-            run.log_fit_params(params, estimators.class_name_of(estimator), training.number)
+            secret = run.log_fit_params(params, estimators.class_name_of(estimator), training.number)
     wanted = options.log_datasets or options.log_models or options.log_training_metrics != "none"
     if run is None or not wanted:
-        return Before(None)
+        return Before(None, secret)
     limit = config.settings().max_sample_size
-    return Before(guard.call(health, "data", data.fit_data_of, arguments, frame, limit, position))
+    return Before(guard.call(health, "data", data.fit_data_of, arguments, frame, limit, position), secret)
 
 
 def after_fit(estimator: Any, training: Training, before: Before, options: IntegrationConfig) -> None:
@@ -88,6 +91,9 @@ def after_fit(estimator: Any, training: Training, before: Before, options: Integ
     run = training.run
     if run is None:
         return
+    if options.log_models and before.secret:
+        run.degrade(f"the model is not recorded: it holds a secret, its parameter {before.secret[0]}")
+        options = msgspec.structs.replace(options, log_models=False)
     snapshot: Snapshot | NoSnapshot | None = None
     if options.log_models or options.log_training_metrics != "none":
         snapshot = take_snapshot(local_form(estimator), config.settings().max_model_size)
