@@ -25,11 +25,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_store_option(parser)
 
 
+LONGEST = 1e14
+"""Seconds: longer ago than a store's times reach back."""
+
+
 def _seconds(text: str) -> float:
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhdw])", text.strip())
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no age; write a number and s, m, h, d or w, such as 30d")
-    return float(match[1]) * UNITS[match[2]]
+    return min(float(match[1]) * UNITS[match[2]], LONGEST)
 
 
 def run(options: argparse.Namespace) -> int:

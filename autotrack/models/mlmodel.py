@@ -27,8 +27,14 @@ def _utc_now() -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
+MAX_DIGITS = 1_000
+"""Characters of a number. A longer one takes time with the square of its length (`59:59:59:...`), or has no text."""
+
 MAX_VALUES = 1_000_000
 """Values of an MLmodel, those that stand for others counted as often as they are named."""
+
+
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
 def _bounded(data: Any) -> Any:
@@ -59,12 +65,21 @@ def _parsed(text: str) -> Any:
     import yaml
 
     class Loader(yaml.SafeLoader):
+        def construct_object(self, node: Any, deep: bool = False) -> Any:
+            if node.tag in _NUMBERS and len(node.value) > MAX_DIGITS:
+                raise yaml.constructor.ConstructorError(None, None, "a number without end", node.start_mark)
+            return super().construct_object(node, deep)
+
         def flatten_mapping(self, node: Any) -> None:
             if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
                 raise yaml.constructor.ConstructorError(None, None, "a merge key", node.start_mark)
 
+    # What PyYAML makes of a tag that does not fit its value is an error of any kind (`!!timestamp x`, `!!int ""`).
     # Not libyaml: a file of ten thousand opening brackets overruns its stack.
-    return _bounded(yaml.load(text, Loader))
+    try:
+        return _bounded(yaml.load(text, Loader))
+    except (AttributeError, LookupError, TypeError, ArithmeticError) as error:
+        raise ValueError(f"a value that is none of its type ({error!r:.200})") from None
 
 
 def yaml_text(data: dict[str, Any]) -> str:
@@ -174,7 +189,7 @@ class Model:
 
         try:
             return yaml_text(self.to_dict())
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:  # half a surrogate pair, a list in itself
             expected = f"texts, numbers, lists and dicts in metadata and flavors ({error})"
             raise InvalidArgumentError("model", self.metadata, expected) from None
 

@@ -132,7 +132,9 @@ def _spec(data: dict[str, Any]) -> Spec:
         tensor = data["tensor-spec"]
         return TensorSpec(str(tensor["dtype"]), tuple(int(size) for size in tensor["shape"]), _checked_name(data))
     rest = {key: value for key, value in data.items() if key not in ("name", "required")}
-    return ColumnSpec(_checked_type(rest), _checked_name(data), bool(data.get("required", not data.get("optional", False))))
+    return ColumnSpec(
+        _checked_type(rest), _checked_name(data), bool(data.get("required", not data.get("optional", False)))
+    )
 
 
 def _param(data: dict[str, Any]) -> ParamSpec:

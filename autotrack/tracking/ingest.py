@@ -94,7 +94,7 @@ def _apply(store: Store, opened: events.JournalOpened, chunk: journal_reading.Ch
     from autotrack.store.writing import Writer, advance_journal
 
     last = chunk.events[-1] if chunk.events else None
-    closed = last.time if isinstance(last, events.JournalClosed) else None
+    closed = max(0, min(last.time, 2**63 - 1)) if isinstance(last, events.JournalClosed) else None
 
     @retried
     def move() -> list[tuple[events.Event, str]] | None:
@@ -143,7 +143,15 @@ def _apply_parts(
     try:
         with connection.begin_nested():
             writer.apply(connection, batch, journal_id)
-    except (DataError, IntegrityError, ProgrammingError, ArithmeticError, TypeError, ValueError) as error:
+    except (
+        DataError,
+        IntegrityError,
+        ProgrammingError,
+        ArithmeticError,
+        TypeError,
+        ValueError,
+        RecursionError,
+    ) as error:
         if len(batch) > 1:
             half = len(batch) // 2
             return _apply_parts(connection, writer, batch[:half], journal_id) + _apply_parts(

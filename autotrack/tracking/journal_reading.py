@@ -16,13 +16,16 @@ import msgspec
 
 from autotrack import events
 from autotrack.errors import JournalFormatError
-from autotrack.tracking.values import cleaned
+from autotrack.tracking.values import cleaned, storable
 
 CHUNK = 4 * 1024 * 1024
 """Bytes of a journal that are read at a time."""
 
 PIECE = 128 * 1024
 """Bytes that are decoded at a time: about 1 ms, for which the training thread cannot have the interpreter."""
+
+MAX_ID = 64
+"""Characters of an id in a journal's first line."""
 
 _NUL = b"\\u0000"
 """How JSON spells what some databases refuse in a text."""
@@ -64,7 +67,7 @@ def header(path: Path) -> events.JournalOpened | None:
         return _opened(path, line[:-1])
     except JournalFormatError as error:
         made_up = None if _is_newer(line[:-1]) else _made_up(path)
-        if made_up is None:
+        if made_up is None or not _is_storable(made_up):
             raise error from None
         return made_up
 
@@ -88,7 +91,21 @@ def _opened(path: Path, line: bytes) -> events.JournalOpened:
     if not events.is_intact(line, opened.sealed):
         raise JournalFormatError(f"{path}: the first line is damaged: its checksum is another")
     found: events.JournalOpened = opened
+    if not _is_storable(found):
+        raise JournalFormatError(f"{path}: the first line is damaged: it names no process that there can be")
     return found
+
+
+def _is_storable(opened: events.JournalOpened) -> bool:
+    """Whether databases take what the first line says: it is their key to the rest, and cannot be left out."""
+    texts = (opened.journal_id, opened.session_id, opened.host, opened.boot_id)
+    numbers = (opened.pid, opened.process_started, opened.time)
+    return (
+        all(storable(text) == text for text in texts)
+        and all(0 <= number < 2**63 for number in numbers)
+        and 0 < len(opened.journal_id) <= MAX_ID
+        and len(opened.session_id) <= MAX_ID
+    )
 
 
 def _is_newer(line: bytes) -> bool:

@@ -68,5 +68,7 @@ _KEPT_OUT = ("serve", "--yes")
 
 if __name__ == "__main__":
     name, *options = sys.argv[1:]
-    atheris.Setup([sys.argv[0], *options], {f.__name__: f for f in (search, journal, mlmodel, enforce, command_line)}[name])
+    atheris.Setup(
+        [sys.argv[0], *options], {f.__name__: f for f in (search, journal, mlmodel, enforce, command_line)}[name]
+    )
     atheris.Fuzz()

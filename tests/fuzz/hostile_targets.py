@@ -132,7 +132,8 @@ def command_line(words: list[str]) -> int:
     Returns:
         The status.
     """
-    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8")
+    # As Python makes them itself: stderr takes whatever it is given.
+    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace")
     before = os.getcwd()
     os.chdir(workplace())
     try:
