@@ -10,11 +10,25 @@ class AutotrackError(Exception):
     """Base of all errors that autotrack raises on purpose."""
 
 
+_OF_A_REPR = (
+    ArithmeticError, AssertionError, AttributeError, BufferError, ImportError, LookupError, MemoryError, NameError,
+    OSError, ReferenceError, RuntimeError, StopIteration, SyntaxError, TypeError, ValueError,
+)  # fmt: skip
+"""What a `__repr__` of the user's may raise; an error about an argument must not be lost over it."""
+
+
+def _shown(got: object) -> str:
+    try:
+        return repr(got)
+    except _OF_A_REPR:
+        return f"<{type(got).__qualname__} whose repr fails>"
+
+
 class InvalidArgumentError(AutotrackError, ValueError):
     """An argument of the explicit API is not usable; the message says which, what came and what is expected."""
 
     def __init__(self, argument: str, got: object, expected: str) -> None:
-        shown = repr(got)
+        shown = _shown(got)
         shown = shown if len(shown) <= 200 else shown[:197] + "..."
         super().__init__(f"{argument}: got {shown}; expected {expected}")
         self.argument = argument

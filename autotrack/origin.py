@@ -11,7 +11,11 @@ import sys
 import sysconfig
 from collections.abc import Collection
 from functools import lru_cache
-from types import FrameType, ModuleType
+from types import FrameType, MemberDescriptorType, ModuleType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 from autotrack import cells
 
@@ -55,6 +59,51 @@ def is_library_module(name: str) -> bool:
     module = sys.modules.get(root)
     file = _file_of(module) if module is not None else None
     return file is not None and _is_library_code(file)
+
+
+def is_library_type(kind: type) -> bool:
+    """Whether a class is an installed library's or Python's own."""
+    module = kind.__module__
+    return isinstance(module, str) and is_library_module(module)
+
+
+def attribute_of(value: object, name: str, default: Any = None) -> Any:
+    """An attribute of an object of any class, without running code that the user wrote.
+
+    That code may raise, block or lie, and was not asked for. A property of a class of the user's is therefore not
+    read, nor does its `__getattr__` come into it; what stands in the object, and what a library's base class says, is.
+    """
+    kind = type(value)
+    if is_library_type(kind):
+        return getattr(value, name, default)
+    own = _instance_dict(value)
+    for base in kind.__mro__:
+        found = base.__dict__.get(name, _MISSING)
+        if found is _MISSING:
+            continue
+        getter = getattr(type(found), "__get__", None)
+        if name in own and not hasattr(type(found), "__set__"):
+            return own[name]
+        if getter is None:
+            return found
+        if is_library_type(base) or isinstance(found, MemberDescriptorType):
+            try:
+                return getter(found, value, kind)
+            except AttributeError:
+                return default
+        return default
+    return own.get(name, default)
+
+
+_MISSING = object()
+
+
+def _instance_dict(value: object) -> dict[str, Any]:
+    try:
+        own = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return {}
+    return own if type(own) is dict else {}
 
 
 def _file_of(module: ModuleType) -> str | None:

@@ -170,6 +170,27 @@ def call(health: Health | None, where: str, fn: Callable[P, T], /, *args: P.args
         return None
 
 
+def attempt(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T | Exception:
+    """Call what runs code of the user's; an `Exception` that it raises is given back: it is no error of autotrack's."""
+    raised: list[Exception] = []
+
+    def run() -> T:
+        try:
+            return fn(*args, **kwargs)
+        except Exception as error:
+            raised.append(error.with_traceback(None))
+            raise
+
+    result = call(None, "", run)
+    return raised[0] if raised else result  # type: ignore[return-value]
+
+
+def told(error: Exception) -> str:
+    """Kind and message of an exception of the user's, whose `__str__` may fail."""
+    message = attempt(str, error)
+    return f"{type(error).__name__}: {message}" if isinstance(message, str) else type(error).__name__
+
+
 class shield:
     """`call` as a context manager: what is raised inside is recorded and goes no further."""
 

@@ -174,9 +174,8 @@ def value_type(value: Any) -> Type | None:
 
 
 def _scalar_type(value: Any) -> Type:
-    dtype = getattr(value, "dtype", None)
-    if dtype is not None and type(value).__module__ == "numpy":
-        return numpy_type(dtype)
+    if type(value).__module__ == "numpy" and getattr(value, "dtype", None) is not None:
+        return numpy_type(value.dtype)
     plain: tuple[tuple[type | tuple[type, ...], str], ...] = (
         (bool, "boolean"),
         (int, "long"),

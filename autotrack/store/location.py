@@ -50,6 +50,10 @@ class Location(NamedTuple):
         return os.path.join(self.folder, "artifacts")
 
 
+ODD = "surrogateescape"
+"""How Python spells the bytes of a path that are no UTF-8."""
+
+
 def _nameable(text: str | bytes) -> bool:
     """Whether the file system could have such a name; bytes are told of elsewhere."""
     try:
@@ -75,7 +79,7 @@ def locate(uri: str | os.PathLike[str] | None = None) -> Location:
         raise InvalidArgumentError("tracking URI", text, "text without a NUL or half a surrogate pair")
     scheme = text.partition("://")[0].partition("+")[0] if "://" in text else ""
     if text.startswith("file:"):
-        return _in_folder(Path(unquote(_path_of(text))))
+        return _in_folder(Path(unquote(_path_of(text), errors=ODD)))
     if not scheme:
         return _local(Path(text)) if text.endswith(FILE_SUFFIXES) else _in_folder(Path(text))
     if scheme == "sqlite":
@@ -102,13 +106,13 @@ def _local(file: Path) -> Location:
         raise InvalidArgumentError("tracking URI", str(file), "a path without a NUL")
     # Not Path.expanduser, which raises where there is no such user, or no home.
     folder = Path(os.path.realpath(Path(os.path.expanduser(file)).parent))
-    url = SQLITE + quote(str(folder / file.name), safe="/\\: !$&'()*+,;=@~")
+    url = SQLITE + quote(str(folder / file.name), safe="/\\: !$&'()*+,;=@~", errors=ODD)
     return Location(url, url, _key(url), folder)
 
 
 def sqlite_file(url: str) -> Path | None:
     """The file of a SQLite store's URL (as in `Location.url`); None for a server's."""
-    return Path(unquote(url[len(SQLITE) :])) if url.startswith(SQLITE) else None
+    return Path(unquote(url[len(SQLITE) :], errors=ODD)) if url.startswith(SQLITE) else None
 
 
 def artifact_uri(root: str, run_id: str) -> str:
@@ -120,7 +124,7 @@ def _sqlite(url: str) -> Location:
     file = url[len(SQLITE) :] if url.startswith(SQLITE) else ""
     if not file or file == ":memory:":
         raise InvalidArgumentError("tracking URI", url, "sqlite:/// and a file (an in-memory store cannot be shared)")
-    return _local(Path(unquote(file.partition("?")[0])))
+    return _local(Path(unquote(file.partition("?")[0], errors=ODD)))
 
 
 def _server(url: str, scheme: str) -> Location:

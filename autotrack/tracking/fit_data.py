@@ -16,11 +16,17 @@ import msgspec
 
 from autotrack import callsite
 from autotrack.events import DatasetInfo
+from autotrack.origin import attribute_of, is_library_type
 from autotrack.tracking import lineage
+from autotrack.tracking.values import safe_text
+
+MAX_DIGESTED = 10_000
+"""Items of a list, or of an array of objects, that a digest is made of."""
 
 MAX_COLUMNS = 1_000
 """Columns that a stored schema lists."""
 
+_SCHEMA = ("columns", "dtypes")
 _DATA_NAMES = ("X", "raw_documents", "Xs", "K")
 _TARGET_NAMES = ("y", "Y")
 
@@ -89,14 +95,12 @@ def fit_data_of(
         "rows": total,
         "type": f"{type(data).__module__.partition('.')[0]}.{type(data).__name__}",
     }
-    shape = getattr(data, "shape", None)
-    if isinstance(shape, tuple):
-        profile["shape"] = [int(side) for side in shape]
-    if getattr(data, "nnz", None) is not None and not callable(data.nnz):
-        profile["stored_values"] = int(data.nnz)
-    target_shape = getattr(target, "shape", None)
-    if isinstance(target_shape, tuple):
-        profile["target_shape"] = [int(side) for side in target_shape]
+    for key, sides in (("shape", _sides_of(data)), ("target_shape", _sides_of(target))):
+        if sides is not None:
+            profile[key] = sides
+    stored = attribute_of(data, "nnz")
+    if is_library_type(type(data)) and stored is not None and not callable(stored):
+        profile["stored_values"] = int(stored)
     sample = sample_of(data, target, weights, total, max_bytes)
     size = 0 if sample is None else bytes_of(sample.data) + bytes_of(sample.target)
     known = lineage.of_fit(data, target)
@@ -150,12 +154,23 @@ def loader_data_of(loader: Any, name: str, max_bytes: int) -> FitData | None:
 
 def rows_of(data: Any) -> int | None:
     """Number of rows; None where that is not to be known without reading."""
-    shape = getattr(data, "shape", None)
     if is_lazy(data):
         return next(iter(_known_sides(data)), None)
-    if isinstance(shape, tuple):
-        return int(shape[0]) if shape else None
-    return len(data) if isinstance(data, (list, tuple)) else None
+    sides = _sides_of(data)
+    if sides is not None:
+        return sides[0] if sides else None
+    if isinstance(data, list):
+        return list.__len__(data)
+    return tuple.__len__(data) if isinstance(data, tuple) else None
+
+
+def _sides_of(data: Any) -> list[int] | None:
+    """A shape; None where there is none, or one that is no shape."""
+    shape = attribute_of(data, "shape")
+    if type(shape) is not tuple and not (isinstance(shape, tuple) and is_library_type(type(shape))):
+        return None
+    whole = all(isinstance(side, int) or type(side).__module__ == "numpy" for side in shape)
+    return [int(side) for side in shape] if whole else None
 
 
 def bytes_of(data: Any) -> int:
@@ -163,9 +178,11 @@ def bytes_of(data: Any) -> int:
     if data is None:
         return 0
     if isinstance(data, (list, tuple)):
-        head = data[:50]
-        each = sum(sys.getsizeof(item) + bytes_of(item) * isinstance(item, (list, tuple)) for item in head)
-        return int(each / max(1, len(head)) * len(data))
+        head = _items_of(data, 50)
+        each = sum(_size_of(item) + bytes_of(item) * isinstance(item, (list, tuple)) for item in head)
+        return int(each / max(1, len(head)) * (rows_of(data) or 0))
+    if not is_library_type(type(data)):
+        return 0
     if hasattr(data, "memory_usage"):
         usage = data.memory_usage(index=False)
         return int(usage.sum() if hasattr(usage, "sum") else usage)
@@ -175,6 +192,16 @@ def bytes_of(data: Any) -> int:
         return int(data.data.nbytes + data.indices.nbytes + data.indptr.nbytes)
     size = getattr(data, "nbytes", 0)
     return size if isinstance(size, int) else 0
+
+
+def _items_of(data: list[Any] | tuple[Any, ...], count: int | None = None) -> list[Any]:
+    """The first items of a list or tuple, also of one of a class of the user's."""
+    base: Any = list if isinstance(data, list) else tuple
+    return list(base.__getitem__(data, slice(count)))
+
+
+def _size_of(item: Any) -> int:
+    return sys.getsizeof(item) if is_library_type(type(item)) else object.__sizeof__(item)
 
 
 def sample_of(data: Any, target: Any, weights: Any, total: int, max_bytes: int) -> Sample | None:
@@ -216,22 +243,27 @@ def _picked(data: Any, rows: Any) -> Any:
     if package == "torch":
         return data.detach().clone() if rows is None else data.detach()[rows]
     if isinstance(data, (list, tuple)):
-        return list(data) if rows is None else [data[row] for row in rows]
+        items = _items_of(data)
+        return items if rows is None else [items[row] for row in rows]
     return None
 
 
 def _schema_of(data: Any, target: Any) -> dict[str, Any]:
     schema: dict[str, Any] = {}
-    columns = getattr(data, "columns", None)
-    dtypes: Any = getattr(data, "dtypes", None)
+    columns, dtypes = (attribute_of(data, name) for name in _SCHEMA) if is_library_type(type(data)) else (None, None)
     if columns is not None and hasattr(dtypes, "__iter__"):
-        pairs = zip(list(columns)[:MAX_COLUMNS], list(dtypes)[:MAX_COLUMNS], strict=False)
-        schema["columns"] = {str(name): str(dtype) for name, dtype in pairs}
-    elif getattr(data, "dtype", None) is not None:
-        schema["dtype"] = str(data.dtype)
-    if getattr(target, "dtype", None) is not None:
-        schema["target_dtype"] = str(target.dtype)
+        pairs = zip(list(columns)[:MAX_COLUMNS], [*dtypes][:MAX_COLUMNS], strict=False)
+        schema["columns"] = {_text_of(name): _text_of(dtype) for name, dtype in pairs}
+    elif attribute_of(data, "dtype") is not None:
+        schema["dtype"] = _text_of(attribute_of(data, "dtype"))
+    if attribute_of(target, "dtype") is not None:
+        schema["target_dtype"] = _text_of(attribute_of(target, "dtype"))
     return schema
+
+
+def _text_of(value: Any) -> str:
+    """`str` of what is Python's or a library's; columns may be called by any object of the user's."""
+    return str(value) if is_library_type(type(value)) else safe_text(value)
 
 
 def dataset_of(fit: FitData) -> DatasetInfo:
@@ -267,13 +299,7 @@ def _feed(digest: Any, part: Any) -> None:
     if part is None:
         return
     if package == "pandas":
-        import pandas
-
-        try:
-            digest.update(pandas.util.hash_pandas_object(part, index=False).to_numpy().tobytes())
-        except TypeError:
-            # Columns of lists, dicts and the like cannot be hashed; their text can.
-            digest.update(part.to_json(default_handler=str).encode("utf-8", "replace"))
+        _feed_pandas(digest, part)
     elif package == "polars":
         frame = part.to_frame() if hasattr(part, "to_frame") else part
         digest.update(frame.hash_rows(seed=0).to_numpy().tobytes())
@@ -288,7 +314,29 @@ def _feed(digest: Any, part: Any) -> None:
     elif package == "torch":
         digest.update(part.cpu().numpy().tobytes())
     else:
-        digest.update(repr(list(part)[:10_000]).encode("utf-8", "replace"))
+        items = part.ravel()[:MAX_DIGESTED].tolist() if package == "numpy" else list(part)[:MAX_DIGESTED]
+        for item in items:
+            digest.update(safe_text(item).encode("utf-8", "replace") + b",")
+
+
+def _feed_pandas(digest: Any, part: Any) -> None:
+    import pandas
+
+    columns = [part.iloc[:, place] for place in range(part.shape[1])] if hasattr(part, "columns") else [part]
+    if all(map(_is_hashed_by_itself, columns)):
+        try:
+            digest.update(pandas.util.hash_pandas_object(part, index=False).to_numpy().tobytes())
+            return
+        except TypeError:  # columns of lists, dicts and the like; their text can
+            pass
+    for column in columns:
+        texts = column if column.dtype != object else [safe_text(value) for value in column.tolist()]
+        digest.update(pandas.util.hash_pandas_object(pandas.Series(texts), index=False).to_numpy().tobytes())
+
+
+def _is_hashed_by_itself(column: Any) -> bool:
+    """Whether no cell is an object of the user's, whose code would run for it."""
+    return column.dtype != object or all(map(is_library_type, set(map(type, column.tolist()))))
 
 
 def _stream_of(table: Any) -> bytes:

@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from autotrack import callsite
+from autotrack.origin import attribute_of
 from autotrack.tracking.run import RunWriter
 from autotrack.tracking.values import safe_number
 
@@ -174,7 +175,7 @@ def _itself_and_bases(value: Any) -> list[Any]:
         if value is None or isinstance(value, (str, bytes, int, float, list, tuple, dict)):
             break
         found.append(value)
-        inner = getattr(value, "base", None)
+        inner = attribute_of(value, "base")
         if inner is None and type(value).__module__.partition(".")[0] == "pandas":
             inner = getattr(getattr(value, "array", None), "_ndarray", None)
         value = inner

@@ -42,7 +42,7 @@ from autotrack.tracking.redaction_rules import (
     PEM_END,
     PLAIN,
     PRIVATE_KEY,
-    REDACTED,
+    REDACTED as REDACTED,
     REFERENCE,
     RUN,
     SCHEME,

@@ -6,6 +6,7 @@ be stored (`safe_*`) and must neither raise nor run code of the user's.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -18,7 +19,7 @@ import msgspec
 
 from autotrack.errors import InvalidArgumentError
 from autotrack.events import Event, Number, Param, encode, number_of
-from autotrack.origin import is_library_module
+from autotrack.origin import is_library_type
 from autotrack.tracking.redaction import redact, redact_value
 
 MAX_TEXT = 6_000
@@ -102,11 +103,13 @@ def checked_number(value: object, argument: str = "value") -> float:
             value = value.item()  # type: ignore[attr-defined]
         return float(value)  # type: ignore[arg-type]
     except OverflowError:
-        return math.inf if value > 0 else -math.inf  # type: ignore[operator]
-    except (TypeError, ValueError, RuntimeError):
-        raise InvalidArgumentError(
-            argument, value, "a number (int, float, bool, Decimal, numpy scalar, 0-d tensor)"
-        ) from None
+        if is_library_type(type(value)):
+            return math.inf if value > 0 else -math.inf  # type: ignore[operator]
+    except (TypeError, ValueError, RuntimeError, ArithmeticError, AttributeError, LookupError, AssertionError):
+        pass
+    raise InvalidArgumentError(
+        argument, value, "a number (int, float, bool, Decimal, numpy scalar, 0-d tensor)"
+    ) from None
 
 
 def checked_int(value: object, argument: str) -> int:
@@ -265,11 +268,13 @@ def _without_secrets(key: str, value: object, text: str, json_text: str | None) 
 
 def safe_params(params: Mapping[str, object]) -> list[Param]:
     """`safe_param` of each item."""
-    return [safe_param(str(key), value) for key, value in params.items()]
+    return [safe_param(key if type(key) is str else safe_text(key), value) for key, value in params.items()]
 
 
 def safe_number(value: object) -> Number | None:
-    """A metric's value as a `Number`; None where it is none."""
+    """A metric's value as a `Number`; None where it is none, or only code of the user's could say which."""
+    if not is_library_type(type(value)):
+        return number_of(float.__float__(value)) if isinstance(value, float) else None
     try:
         return number_of(checked_number(value))
     except InvalidArgumentError:
@@ -324,15 +329,35 @@ def safe_text(value: object, depth: int = 3) -> str:
         return _text_of_items(value, depth)
     if kind is dict:
         return _text_of_dict(value, depth)  # type: ignore[arg-type]
-    if isinstance(value, type) or (callable(value) and hasattr(value, "__qualname__")):
-        return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}"
+    if isinstance(value, type):
+        return f"{type.__getattribute__(value, '__module__')}.{type.__getattribute__(value, '__qualname__')}"
+    if not is_library_type(kind):
+        return f"{kind.__qualname__}()"
+    if callable(value) and hasattr(value, "__qualname__"):
+        return f"{getattr(value, '__module__', '')}.{value.__qualname__}"
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple) and shape:
         return f"{kind.__name__}(shape={shape}, dtype={getattr(value, 'dtype', '?')})"
-    if hasattr(kind, "get_params") or not is_library_module(kind.__module__):
+    if hasattr(kind, "get_params"):
         # Nested estimators have their parameters listed by key, and printing one costs a millisecond.
         return f"{kind.__qualname__}()"
-    return _ADDRESS.sub("", _clip(repr(value)))
+    return _text_of_holder(value, depth) or _ADDRESS.sub("", _clip(repr(value)))
+
+
+def _text_of_holder(value: Any, depth: int) -> str:
+    """Text of Python's own objects that would print what they hold by its `__repr__`; "" for others."""
+    kind = type(value)
+    if isinstance(value, dict):
+        return f"{kind.__name__}({_text_of_dict(value, depth)})"
+    if isinstance(value, functools.partial):
+        given = [safe_text(one, depth - 1) if depth else "..." for one in (value.func, *value.args)]
+        named = [f"{name}={safe_text(one, depth - 1) if depth else '...'}" for name, one in value.keywords.items()]
+        return f"partial({', '.join([*given, *named])})"
+    if kind.__name__ in ("deque", "UserList"):
+        return f"{kind.__name__}({_text_of_items(list(value), depth)})"
+    if kind.__name__ in ("SimpleNamespace", "UserDict", "mappingproxy", "Namespace"):
+        return f"{kind.__name__}({_text_of_dict(dict(value if hasattr(value, 'keys') else vars(value)), depth)})"
+    return ""
 
 
 def _text_of_items(value: Any, depth: int) -> str:

@@ -25,6 +25,7 @@ from autotrack.hooks import guard
 from autotrack.hooks.patching import Call, Patcher
 from autotrack.integrations.options import IntegrationConfig
 from autotrack.integrations.sklearn import crossval, estimators, parallel, recording, stepwise
+from autotrack.origin import attribute_of
 from autotrack.tracking import fit_data as data
 from autotrack.tracking import lineage, posthoc, scope, training
 from autotrack.tracking.run import RunWriter
@@ -148,7 +149,7 @@ class Hooks:
     def _link(self, estimator: Any, run: RunWriter) -> None:
         """The run is that of an estimator, and of the best candidate inside a search."""
         self._links.link(estimator, run, recording.NAME)
-        best = getattr(estimator, "best_estimator_", None)
+        best = attribute_of(estimator, "best_estimator_")
         if best is not None:
             self._links.link(best, run, recording.NAME)
 

@@ -30,7 +30,7 @@ def request_of(call: Call) -> Request | None:
     """What was asked; None where the arguments do not fit (the call itself will say so)."""
     arguments = estimators.bound_arguments(getattr(call.owner, call.name), call.args, call.kwargs)
     estimator = arguments.get("estimator")
-    if estimator is None or not hasattr(estimator, "fit"):
+    if estimator is None or not hasattr(type(estimator), "fit"):
         return None
     return Request(call.name, estimator, arguments.get("X"), arguments.get("y"), arguments)
 

@@ -6,6 +6,10 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from autotrack.hooks import guard
+from autotrack.origin import attribute_of
+from autotrack.tracking.values import safe_number
+
 NUMBERS = ("n_iter_", "inertia_", "oob_score_", "best_loss_", "reconstruction_err_", "lower_bound_", "kl_divergence_")
 """Fitted attributes that are recorded as metrics, under their name without the underscore."""
 
@@ -31,17 +35,67 @@ def tags_of(estimator: Any) -> dict[str, str]:
     return {"estimator_name": class_name_of(estimator), "estimator_class": qualified_name_of(estimator)}
 
 
-def params_of(estimator: Any) -> dict[str, Any]:
-    """All parameters, nested ones by `__` key."""
-    params: Mapping[str, Any] = estimator.get_params(deep=True)
-    return dict(params)
+def params_of(estimator: Any) -> tuple[dict[str, Any], str]:
+    """All parameters, nested ones by `__` key; and why it is not all, where the estimator does not say.
+
+    `get_params` is asked where it is more than scikit-learn's plain one. That one asks each value whether it has
+    parameters, which may be any object of the user's; so it is done here without.
+    """
+    if not _has_plain_params(type(estimator)):
+        params = guard.attempt(estimator.get_params, deep=True)
+        if isinstance(params, Mapping):
+            return dict(params), ""
+        why = guard.told(params) if isinstance(params, Exception) else "it gives back no dict"
+        return {name: value for name, value in _own_params(estimator).items() if value is not _ABSENT}, why
+    found: dict[str, Any] = {}
+    missing = ""
+    for name, value in _own_params(estimator).items():
+        if value is _ABSENT:
+            missing = f"it does not keep {name}"
+            continue
+        if hasattr(type(value), "get_params") and not isinstance(value, type):
+            nested, why = params_of(value)
+            found.update((f"{name}__{key}", inner) for key, inner in nested.items())
+            missing = missing or why
+        found[name] = value
+    return found, missing
+
+
+def _has_plain_params(kind: type) -> bool:
+    definer = next((base for base in kind.__mro__ if "get_params" in vars(base)), object)
+    return (definer.__module__, definer.__name__) == ("sklearn.base", "BaseEstimator")
+
+
+def _own_params(estimator: Any) -> dict[str, Any]:
+    """What stands in an estimator under the names that its `__init__` has; a property is asked, as sklearn would."""
+    kind = type(estimator)
+    ask = getattr(kind, "_get_param_names", None)
+    names = guard.attempt(ask) if ask is not None else _names_of(kind.__init__)
+    if not isinstance(names, (list, tuple)):
+        names = _names_of(kind.__init__)
+    found = {}
+    for name in names:
+        value = attribute_of(estimator, name, _ABSENT)
+        if value is _ABSENT and any(name in vars(base) for base in kind.__mro__):
+            value = guard.attempt(getattr, estimator, name)
+            value = _ABSENT if isinstance(value, Exception) else value
+        found[name] = value
+    return found
+
+
+def _names_of(function: Any) -> tuple[str, ...]:
+    code = getattr(getattr(function, "__wrapped__", function), "__code__", None)
+    return code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount] if code is not None else ()
+
+
+_ABSENT = object()
 
 
 def final_of(estimator: Any) -> Any:
     """The estimator that decides what a pipeline is: its last step; anything else itself."""
     for _ in range(20):
-        steps = getattr(estimator, "steps", None)
-        if not isinstance(steps, list) or not steps or len(steps[-1]) != 2:
+        steps = attribute_of(estimator, "steps")
+        if type(steps) is not list or not steps or type(steps[-1]) not in (tuple, list) or len(steps[-1]) != 2:
             return estimator
         estimator = steps[-1][1]
     return estimator
@@ -49,15 +103,12 @@ def final_of(estimator: Any) -> Any:
 
 def type_of(estimator: Any) -> str:
     """ "classifier", "regressor", "clusterer", "outlier_detector", ... or "" where it says nothing."""
-    tags = getattr(estimator, "__sklearn_tags__", None)
-    kind = getattr(estimator, "_estimator_type", None)
+    tags = attribute_of(estimator, "__sklearn_tags__")
+    kind = attribute_of(estimator, "_estimator_type")
     if kind is None and callable(tags):
-        try:
-            kind = tags().estimator_type
-        except (AttributeError, TypeError, ValueError):
-            # An estimator whose bases are in the wrong order, or one from before there were tags.
-            kind = None
-    return str(kind or "")
+        # It fails where the bases are in the wrong order, for one from before there were tags, and as the user likes.
+        kind = getattr(guard.attempt(tags), "estimator_type", None)
+    return kind if isinstance(kind, str) else ""
 
 
 def is_search(estimator: Any) -> bool:
@@ -68,7 +119,7 @@ def is_search(estimator: Any) -> bool:
 def is_preparation(estimator: Any) -> bool:
     """Whether it only transforms: scalers, encoders, imputers, vectorizers, selectors, decompositions."""
     final = final_of(estimator)
-    if final in ("passthrough", None):
+    if final is None or isinstance(final, str):  # "passthrough"
         return True
     kind = type(final)
     if is_search(final) or hasattr(kind, "predict") or hasattr(kind, "fit_predict"):
@@ -83,25 +134,26 @@ def is_fitted_by_refit(estimator: Any) -> bool:
 
 def fitted_numbers_of(estimator: Any) -> dict[str, float]:
     """Single numbers that a fit left behind: iterations, inertia, out-of-bag score."""
-    final = final_of(getattr(estimator, "best_estimator_", estimator))
+    final = final_of(attribute_of(estimator, "best_estimator_", estimator))
     found: dict[str, float] = {}
     for name in NUMBERS:
-        value: Any = vars(final).get(name) if hasattr(final, "__dict__") else None
-        if value is not None and getattr(value, "ndim", None) and value.size:
+        value: Any = attribute_of(final, name)
+        if type(value).__module__ == "numpy" and value.ndim and value.size:
             value = value.max()
-        if isinstance(value, (int, float)) or hasattr(value, "item"):
-            found[name.rstrip("_")] = float(value)
+        number = safe_number(value)
+        if number is not None:
+            found[name.rstrip("_")] = float(number)
     return found
 
 
 def fitted_curves_of(estimator: Any) -> dict[str, list[float]]:
     """Curves that an iterative fit left behind, by name."""
-    final = final_of(getattr(estimator, "best_estimator_", estimator))
+    final = final_of(attribute_of(estimator, "best_estimator_", estimator))
     found: dict[str, list[float]] = {}
     for name in CURVES:
-        values = vars(final).get(name) if hasattr(final, "__dict__") else None
-        if isinstance(values, list) or getattr(values, "ndim", 0) == 1:
-            points = [float(value) for value in values[:MAX_CURVE] if isinstance(value, (int, float))]  # type: ignore[index]
+        values = attribute_of(final, name)
+        if type(values) is list or (type(values).__module__ == "numpy" and values.ndim == 1):
+            points = [float(value) for value in values[:MAX_CURVE] if isinstance(value, (int, float))]
             if points:
                 found[name.rstrip("_")] = points
     return found

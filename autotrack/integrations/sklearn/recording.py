@@ -18,10 +18,12 @@ from autotrack.integrations.sklearn import estimators, metrics, trials
 from autotrack.models.clusters import local_form
 from autotrack.models.snapshot import NoSnapshot, Snapshot, take_snapshot
 from autotrack.models.trees import restore_to_predict
+from autotrack.origin import attribute_of, is_library_type
 from autotrack.tracking import behind, outputs
 from autotrack.tracking import fit_data as data
 from autotrack.tracking.run import RunWriter
 from autotrack.tracking.training import Training
+from autotrack.tracking.values import safe_number
 
 NAME = "sklearn"
 
@@ -76,7 +78,9 @@ def _read_before(
     health = guard.health(NAME)
     secret: list[str] = []
     if run is not None:
-        params = guard.call(health, "parameters", estimators.params_of, estimator)
+        params, why = guard.call(health, "parameters", estimators.params_of, estimator) or ({}, "")
+        if why:
+            run.degrade(f"get_params of {estimators.class_name_of(estimator)} fails: {why}")
         if params:
             secret = run.log_fit_params(params, estimators.class_name_of(estimator), training.number)
     wanted = options.log_datasets or options.log_models or options.log_training_metrics != "none"
@@ -95,9 +99,11 @@ def after_fit(estimator: Any, training: Training, before: Before, options: Integ
         run.degrade(f"the model is not recorded: it holds a secret, its parameter {before.secret[0]}")
         options = msgspec.structs.replace(options, log_models=False)
     snapshot: Snapshot | NoSnapshot | None = None
-    if options.log_models or options.log_training_metrics != "none":
-        snapshot = take_snapshot(local_form(estimator), config.settings().max_model_size)
-    results = getattr(estimator, "cv_results_", None)
+    # Of a class of the user's no metrics are computed unasked: only for them it need not be pickled.
+    metrics_of = "library" if is_library_type(type(estimator)) else "all"
+    if options.log_models or options.log_training_metrics in ("all", metrics_of):
+        snapshot = _snapshot_of(estimator)
+    results = attribute_of(estimator, "cv_results_")
     work = Behind(
         run=run,
         fit_id=training.fit_id,
@@ -105,8 +111,8 @@ def after_fit(estimator: Any, training: Training, before: Before, options: Integ
         options=options,
         data=before.data,
         snapshot=snapshot if isinstance(snapshot, Snapshot) else None,
-        results=dict(results) if isinstance(results, dict) else None,
-        refit=getattr(estimator, "refit", True),
+        results=dict(results) if type(results) is dict else None,
+        refit=attribute_of(estimator, "refit", True),
         score=_score_of(estimator),
     )
     run.log_fit_params(trials.best_params_of(estimator), estimators.class_name_of(estimator), training.number)
@@ -118,9 +124,17 @@ def after_fit(estimator: Any, training: Training, before: Before, options: Integ
     behind.submit(run, partial(do_behind, work), size, "model, training metrics and dataset")
 
 
+def _snapshot_of(estimator: Any) -> Snapshot | NoSnapshot:
+    """The model as it is now. Classes of the user's may have their own way of being pickled, which may fail in any."""
+    taken = guard.attempt(take_snapshot, local_form(estimator), config.settings().max_model_size)
+    if isinstance(taken, Exception):
+        return NoSnapshot(f"cannot be pickled: {guard.told(taken)[:300]}")
+    return taken
+
+
 def _score_of(estimator: Any) -> float | None:
-    score = getattr(estimator, "best_score_", None)
-    return float(score) if isinstance(score, (int, float)) else None
+    score = safe_number(attribute_of(estimator, "best_score_"))
+    return None if score is None else float(score)
 
 
 class Behind(msgspec.Struct):

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autotrack.events import Number, TrialInfo, number_of
+from autotrack.origin import attribute_of
 from autotrack.tracking.values import safe_number, safe_params
 
 _SPLIT = re.compile(r"^split(\d+)_(.+)$")
@@ -82,14 +83,14 @@ def _seconds(results: Mapping[str, Any], key: str, index: int) -> float | None:
 
 def search_metrics_of(search: Any) -> dict[str, Any]:
     """What a search comes down to: the best candidate's cross-validated score."""
-    best = getattr(search, "best_score_", None)
+    best = attribute_of(search, "best_score_")
     return {} if best is None else {"best_cv_score": best}
 
 
 def best_params_of(search: Any) -> dict[str, Any]:
     """The best candidate's parameters, as MLflow names them."""
-    best = getattr(search, "best_params_", None)
-    return {f"best_{key}": value for key, value in best.items()} if isinstance(best, dict) else {}
+    best = attribute_of(search, "best_params_")
+    return {f"best_{key}": value for key, value in best.items() if type(key) is str} if type(best) is dict else {}
 
 
 def trials_of_folds(result: Any) -> list[TrialInfo]:
