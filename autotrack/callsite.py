@@ -16,8 +16,11 @@ from typing import Any, NamedTuple
 MAX_NAMES = 1_000
 """Variables of a module that are looked through for a name."""
 
-DERIVATIONS = frozenset({"argmax", "around", "astype", "clip", "flatten", "ravel", "reshape", "rint", "round", "where"})
-"""Methods of an array, and functions of numpy's, that make of predictions what a metric wants."""
+DERIVATIONS = frozenset(
+    {"argmax", "around", "array", "asarray", "astype", "clip", "flatten", "ravel", "reshape", "rint", "round", "Series"}
+    | {"squeeze", "to_numpy", "tolist", "where"}
+)
+"""Methods of an array, and functions of numpy's and pandas's, that make of predictions what a metric wants."""
 
 MAX_PLACES = 4_000
 """Places of code that are remembered."""

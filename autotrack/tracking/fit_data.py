@@ -95,9 +95,8 @@ def fit_data_of(
         "rows": total,
         "type": f"{type(data).__module__.partition('.')[0]}.{type(data).__name__}",
     }
-    for key, sides in (("shape", _sides_of(data)), ("target_shape", _sides_of(target))):
-        if sides is not None:
-            profile[key] = sides
+    sides = {"shape": _sides_of(data), "target_shape": _sides_of(target)}
+    profile.update((key, known) for key, known in sides.items() if known is not None)
     stored = attribute_of(data, "nnz")
     if is_library_type(type(data)) and stored is not None and not callable(stored):
         profile["stored_values"] = int(stored)
@@ -252,7 +251,7 @@ def _schema_of(data: Any, target: Any) -> dict[str, Any]:
     schema: dict[str, Any] = {}
     columns, dtypes = (attribute_of(data, name) for name in _SCHEMA) if is_library_type(type(data)) else (None, None)
     if columns is not None and hasattr(dtypes, "__iter__"):
-        pairs = zip(list(columns)[:MAX_COLUMNS], [*dtypes][:MAX_COLUMNS], strict=False)
+        pairs = zip(list(columns)[:MAX_COLUMNS], list(dtypes)[:MAX_COLUMNS], strict=False)
         schema["columns"] = {_text_of(name): _text_of(dtype) for name, dtype in pairs}
     elif attribute_of(data, "dtype") is not None:
         schema["dtype"] = _text_of(attribute_of(data, "dtype"))

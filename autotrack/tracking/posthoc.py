@@ -24,6 +24,12 @@ from autotrack.tracking.values import safe_number
 PREDICTION_NAMES = ("y_pred", "y_score", "y_prob", "y_proba")
 """Names under which metric functions take predictions."""
 
+MAX_COMPARED = 8
+"""Latest predictions that a copy is looked for among."""
+
+MAX_ROWS = 1_000_000
+"""Rows of a copy that are compared at most."""
+
 T = TypeVar("T")
 
 
@@ -99,7 +105,8 @@ class PostHoc:
     def __init__(self) -> None:
         self._models: IdentityMap[Fitted] = IdentityMap()
         self._predictions: IdentityMap[Prediction] = IdentityMap()
-        self._counts: dict[tuple[str, str], int] = {}
+        self._counts: weakref.WeakKeyDictionary[RunWriter, dict[str, int]] = weakref.WeakKeyDictionary()
+        """How often each metric was computed, for as long as somebody may compute it of a run's models."""
         self._lock = threading.Lock()
         self._recent = threading.local()
         """Where each thread has predicted last, and what, until a metric was computed."""
@@ -120,16 +127,45 @@ class PostHoc:
         for array in _itself_and_bases(predictions):
             self._predictions.put(array, prediction)
 
-    def source_of(self, values: Iterable[Any]) -> Prediction | None:
-        """The one model's prediction among some values; None where there is none, or several models' are."""
+    def source_of(
+        self, values: Iterable[Any], predictions: Any = None, frame: FrameType | None = None
+    ) -> Prediction | None:
+        """The one model's prediction that a metric is of; None where there is none, or several models' are compared.
+
+        Args:
+            values: What the metric function was given.
+            predictions: What of that it takes for predictions.
+            frame: The frame that called it.
+        """
         found: dict[int, Prediction] = {}
         for value in values:
             prediction = self._prediction_of(value)
             if prediction is not None:
                 found[id(prediction.fitted)] = prediction
+        if found:
+            return next(iter(found.values())) if len(found) == 1 else None
+        return self._source_written(frame) or self._source_copied(predictions)
+
+    def _source_copied(self, value: Any) -> Prediction | None:
+        """The one model whose predictions a Series or list holds: pandas and Python copy what they are made of.
+
+        Args:
+            value: What a metric function was given as predictions.
+        """
+        if not _is_copy(value):
+            return None
+        import numpy
+
+        count = len(value)
+        known = [(array, one) for array, one in self._predictions.items() if type(array).__module__ == "numpy"]
+        alike = [(array, one) for array, one in known[-MAX_COMPARED:] if array.shape == (count,)]
+        if not alike or count > MAX_ROWS:
+            return None
+        held = numpy.asarray(value)
+        found = {id(one.fitted): one for array, one in alike if numpy.array_equal(array, held)}
         return next(iter(found.values())) if len(found) == 1 else None
 
-    def source_written(self, frame: FrameType | None) -> Prediction | None:
+    def _source_written(self, frame: FrameType | None) -> Prediction | None:
         """The prediction that a metric's second argument was made of, where it was made inside of the very call.
 
         Args:
@@ -153,7 +189,8 @@ class PostHoc:
         if safe_number(value) is None:
             return
         with self._lock:
-            step = self._counts[run.run_id, key] = self._counts.get((run.run_id, key), -1) + 1
+            counts = self._counts.setdefault(run, {})
+            step = counts[key] = counts.get(key, -1) + 1
         run.log_safe_metrics({key: value}, step)
 
     def forget(self, integration: str) -> None:
@@ -166,6 +203,14 @@ class PostHoc:
 
 links = PostHoc()
 """Of this process."""
+
+
+def _is_copy(value: Any) -> bool:
+    kind = type(value)
+    if kind is list:
+        return bool(value) and type(value[0]) in (int, float, bool, str)
+    plain = kind.__module__.partition(".")[0] == "pandas" and kind.__name__ == "Series"
+    return plain and getattr(value.dtype, "kind", "O") in "biuf"
 
 
 def _itself_and_bases(value: Any) -> list[Any]:

@@ -42,7 +42,6 @@ from autotrack.tracking.redaction_rules import (
     PEM_END,
     PLAIN,
     PRIVATE_KEY,
-    REDACTED as REDACTED,
     REFERENCE,
     RUN,
     SCHEME,
@@ -55,6 +54,9 @@ from autotrack.tracking.redaction_rules import (
     WEBHOOK,
     pattern,
     sensitivity,
+)
+from autotrack.tracking.redaction_rules import (
+    REDACTED as REDACTED,
 )
 
 _SHORTEST = 6

@@ -20,7 +20,7 @@ import msgspec
 from autotrack.errors import InvalidArgumentError
 from autotrack.events import Event, Number, Param, encode, number_of
 from autotrack.origin import is_library_type
-from autotrack.tracking.redaction import redact, redact_value
+from autotrack.tracking.redaction import redact_value
 
 MAX_TEXT = 6_000
 """Characters of one automatically recorded parameter that are kept."""

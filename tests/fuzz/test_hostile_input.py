@@ -57,11 +57,35 @@ def test_filters_of_any_depth_and_length_are_refused_in_bounded_time() -> None:
 lines = st.one_of(
     st.binary(max_size=60),
     st.dictionaries(
-        st.sampled_from(["t", "run_id", "session_id", "time", "key", "value", "params", "tags", "step", "metrics", "name",
-                         "fit_id", "trials", "model_id", "uri", "path", "size", "digest", "status", "content", "source"]),
-        plain, max_size=8,
+        st.sampled_from(
+            [
+                "t",
+                "run_id",
+                "session_id",
+                "time",
+                "key",
+                "value",
+                "params",
+                "tags",
+                "step",
+                "metrics",
+                "name",
+                "fit_id",
+                "trials",
+                "model_id",
+                "uri",
+                "path",
+                "size",
+                "digest",
+                "status",
+                "content",
+                "source",
+            ]
+        ),
+        plain,
+        max_size=8,
     ).map(lambda value: json.dumps(value).encode()),
-)  # fmt: skip
+)
 
 WHOLE: list[Any] = [
     events.RunStarted("r", "s", 1, "n"),
@@ -146,14 +170,53 @@ def test_a_hostile_journal_keeps_no_other_one_from_the_store(tmp_path: Path) -> 
         texts,
         plain.map(json.dumps),
         st.dictionaries(
-            st.sampled_from(["flavors", "signature", "metadata", "autotrack", "run_id", "utc_time_created", "resources",
-                             "model_size_bytes", "extra", "env_vars", "saved_input_example_info"]), plain, max_size=6,
+            st.sampled_from(
+                [
+                    "flavors",
+                    "signature",
+                    "metadata",
+                    "autotrack",
+                    "run_id",
+                    "utc_time_created",
+                    "resources",
+                    "model_size_bytes",
+                    "extra",
+                    "env_vars",
+                    "saved_input_example_info",
+                ]
+            ),
+            plain,
+            max_size=6,
         ).map(json.dumps),
-        st.lists(st.sampled_from(["&a ", "*a", "- ", "? ", ": ", "!!python/object:os.system ", "!!binary x", "<<: *a", "{",
-                                  "[", "\n", "  ", "flavors", "a", "2020-01-01", "0x_", "1:30", ".nan", "|", "%YAML 9"]),
-                 max_size=15).map("".join),
+        st.lists(
+            st.sampled_from(
+                [
+                    "&a ",
+                    "*a",
+                    "- ",
+                    "? ",
+                    ": ",
+                    "!!python/object:os.system ",
+                    "!!binary x",
+                    "<<: *a",
+                    "{",
+                    "[",
+                    "\n",
+                    "  ",
+                    "flavors",
+                    "a",
+                    "2020-01-01",
+                    "0x_",
+                    "1:30",
+                    ".nan",
+                    "|",
+                    "%YAML 9",
+                ]
+            ),
+            max_size=15,
+        ).map("".join),
     )
-)  # fmt: skip
+)
 @example("flavors: {[1, 2]: {}}")
 @example("? {a: b}\n: 1")
 @example("signature: {inputs: 5}")
@@ -188,11 +251,21 @@ def test_an_mlmodel_that_is_deep_or_stands_for_much_is_refused() -> None:
 
 specs = st.recursive(
     st.one_of(
-        st.sampled_from([{"type": "double"}, {"type": "long"}, {"type": "string"}, {"type": "any"}, {"type": "no such"}]),
+        st.sampled_from(
+            [{"type": "double"}, {"type": "long"}, {"type": "string"}, {"type": "any"}, {"type": "no such"}]
+        ),
         st.fixed_dictionaries({"type": st.sampled_from(["array", "map", "object", "tensor", 5, None])}),
-        st.fixed_dictionaries({"type": st.just("tensor"), "tensor-spec": st.fixed_dictionaries({
-            "dtype": st.sampled_from(["float64", "no such", "", "f8,(2,)i4", "object", "O", "(", None, 5]),
-            "shape": st.one_of(st.lists(numbers, max_size=3), st.none(), texts)})}),
+        st.fixed_dictionaries(
+            {
+                "type": st.just("tensor"),
+                "tensor-spec": st.fixed_dictionaries(
+                    {
+                        "dtype": st.sampled_from(["float64", "no such", "", "f8,(2,)i4", "object", "O", "(", None, 5]),
+                        "shape": st.one_of(st.lists(numbers, max_size=3), st.none(), texts),
+                    }
+                ),
+            }
+        ),
     ),
     lambda inner: st.one_of(
         st.fixed_dictionaries({"type": st.just("array"), "items": inner}),
@@ -200,21 +273,26 @@ specs = st.recursive(
         st.fixed_dictionaries({"type": st.just("object"), "properties": st.dictionaries(texts, inner, max_size=2)}),
     ),
     max_leaves=4,
-)  # fmt: skip
+)
 columns = st.builds(
     lambda spec, more: {**spec, **more},
     specs,
-    st.dictionaries(st.sampled_from(["name", "required", "default", "shape", "optional"]),
-                    st.one_of(st.sampled_from(["a", "b", 0, 1]), plain), max_size=3),
-)  # fmt: skip
+    st.dictionaries(
+        st.sampled_from(["name", "required", "default", "shape", "optional"]),
+        st.one_of(st.sampled_from(["a", "b", 0, 1]), plain),
+        max_size=3,
+    ),
+)
 
 
 @settings(few, max_examples=120)
 @given(
     inputs=st.lists(columns, max_size=3),
     params=st.lists(columns, max_size=2),
-    data=st.one_of(plain, st.fixed_dictionaries({"a": plain, "b": plain}), st.lists(st.lists(numbers, max_size=3), max_size=3)),
-)  # fmt: skip
+    data=st.one_of(
+        plain, st.fixed_dictionaries({"a": plain, "b": plain}), st.lists(st.lists(numbers, max_size=3), max_size=3)
+    ),
+)
 def test_a_signature_of_any_text_takes_or_refuses_any_data(inputs: list[Any], params: list[Any], data: Any) -> None:
     """What a file says of a model, and what `predict` is given: a match, a mismatch, or a file that is refused."""
     given_params = data if isinstance(data, dict) else {"a": data}
@@ -256,14 +334,56 @@ def test_data_that_is_deep_holds_itself_or_makes_no_table_is_a_mismatch() -> Non
 
 
 words = st.one_of(
-    st.sampled_from(["-f", "--sort", "-n", "-e", "--columns", "--json", "--csv", "-d", "--all", "--to", "--from", "-o", "--run",
-                     "--older-than", "--store", "list", "predict", "check", "copy", "status", "@", "best:", "best:min:", "x",
-                     "-", "--", "=", "metrics.loss > 1", "9" * 400, "\u0661", "~no_such_user/x", "sqlite:///~x/m.db", "%00",
-                     "models:/", "runs:/@/x", "file://[", "*", "[", "a,*,[", "..", "-1d", "1e9d", "sqlite:///store/autotrack.db"]),
+    st.sampled_from(
+        [
+            "-f",
+            "--sort",
+            "-n",
+            "-e",
+            "--columns",
+            "--json",
+            "--csv",
+            "-d",
+            "--all",
+            "--to",
+            "--from",
+            "-o",
+            "--run",
+            "--older-than",
+            "--store",
+            "list",
+            "predict",
+            "check",
+            "copy",
+            "status",
+            "@",
+            "best:",
+            "best:min:",
+            "x",
+            "-",
+            "--",
+            "=",
+            "\u0661",
+            "~no_such_user/x",
+            "sqlite:///~x/m.db",
+            "%00",
+            "models:/",
+            "runs:/@/x",
+            "file://[",
+            "*",
+            "[",
+            "a,*,[",
+            "..",
+            "-1d",
+            "1e9d",
+            "sqlite:///store/autotrack.db",
+        ]
+    ),
+    st.sampled_from(["metrics.loss > 1", "9" * 400]),
     st.text(max_size=12).map(lambda text: text.replace("\0", "").lstrip("/~")),
     st.just("\udcff\udc80"),
     st.just(RIGHT_TO_LEFT),
-)  # fmt: skip
+)
 
 
 @settings(few, max_examples=100)

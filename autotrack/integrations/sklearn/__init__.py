@@ -216,7 +216,7 @@ class Hooks:
             return
         result = yield
         values = *call.args[:2], *call.kwargs.values()
-        source = self._links.source_of(values) or self._links.source_written(call.caller())
+        source = self._links.source_of(values, _predictions_among(call.args, call.kwargs), call.caller())
         if source is not None and self._configuration().log_post_training_metrics:
             self._links.log(source.fitted.run, f"{call.name}_{source.data}", result)
 
@@ -271,6 +271,13 @@ def on_transformed(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     """A transformer made something of its input, the third argument."""
     if lineage.of(result) is None:
         lineage.follow(result, args[2:3])
+
+
+def _predictions_among(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What a metric function was given as predictions."""
+    return (
+        args[1] if len(args) > 1 else next((kwargs[name] for name in posthoc.PREDICTION_NAMES if name in kwargs), None)
+    )
 
 
 def _first_parameter(function: Any) -> str:
