@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO := .demo
 
-.PHONY: help demo test check bench soak format readme clean
+.PHONY: help demo test check bench soak fuzz format readme clean
 
 help:
 	@echo "make demo    see it work: an untouched training script, and what was recorded of it"
@@ -18,6 +18,7 @@ help:
 	@echo "make check   static checks, then the whole test suite"
 	@echo "make bench   what recording costs, against its budgets"
 	@echo "make soak    kill programs that record at 200 random moments, and see that nothing is lost"
+	@echo "make fuzz    look for input that crashes a parser: two minutes each"
 	@echo "make format  format the code"
 	@echo "make readme  write the generated tables of README.md anew"
 	@echo "make clean   remove what these made"
@@ -55,6 +56,18 @@ bench: $(VENV)/.installed-dev
 soak: $(VENV)/.installed-dev
 	$(BIN)/python tools/soak.py $(SOAK_ARGS)
 
+# atheris is for this alone, and has no wheels for every Python: it is no dependency of the tests.
+FUZZ := mlmodel enforce search journal command_line
+FUZZ_SECONDS ?= 120
+
+fuzz: $(VENV)/.installed-dev
+	$(PIP) install --quiet atheris
+	@for target in $(FUZZ); do \
+		mkdir -p .fuzz/$$target && PYTHONPATH=.:tests/fuzz AUTOTRACK_TRACKING_URI=.fuzz/store \
+		$(BIN)/python tests/fuzz/fuzz.py $$target -max_total_time=$(FUZZ_SECONDS) -timeout=20 -max_len=4096 \
+		-artifact_prefix=.fuzz/ .fuzz/$$target || exit 1; \
+	done
+
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -63,4 +76,4 @@ readme: $(VENV)/.installed-dev
 	$(BIN)/python tools/readme.py --write
 
 clean:
-	rm -rf $(VENV) $(DEMO) build dist
+	rm -rf $(VENV) $(DEMO) .fuzz build dist

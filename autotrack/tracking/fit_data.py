@@ -26,7 +26,6 @@ MAX_DIGESTED = 10_000
 MAX_COLUMNS = 1_000
 """Columns that a stored schema lists."""
 
-_SCHEMA = ("columns", "dtypes")
 _DATA_NAMES = ("X", "raw_documents", "Xs", "K")
 _TARGET_NAMES = ("y", "Y")
 
@@ -249,7 +248,10 @@ def _picked(data: Any, rows: Any) -> Any:
 
 def _schema_of(data: Any, target: Any) -> dict[str, Any]:
     schema: dict[str, Any] = {}
-    columns, dtypes = (attribute_of(data, name) for name in _SCHEMA) if is_library_type(type(data)) else (None, None)
+    columns: Any = None
+    dtypes: Any = None
+    if is_library_type(type(data)):
+        columns, dtypes = attribute_of(data, "columns"), attribute_of(data, "dtypes")
     if columns is not None and hasattr(dtypes, "__iter__"):
         pairs = zip(list(columns)[:MAX_COLUMNS], list(dtypes)[:MAX_COLUMNS], strict=False)
         schema["columns"] = {_text_of(name): _text_of(dtype) for name, dtype in pairs}

@@ -92,11 +92,13 @@ IN_WORKERS = """
 
 def test_w1_fits_in_forked_and_spawned_workers_return_and_litter_no_runs(run_python: Python, tmp_path: Path) -> None:
     """After five fits of the parent the fits of a forked pool, and of loky's, come back with the same result; they
-    open no runs of their own beside the parent's."""
+    open no runs of their own, and those of the forked pool are fits of the parent's run."""
     run_python(IN_WORKERS, env={"AUTOTRACK_TRACKING_URI": str(tmp_path / "s")})
     found = Client(str(tmp_path / "s")).search_runs()
     assert [run.info.status for run in found] == ["FINISHED"] * 6
     assert sorted(run.info.run_name for run in found) == ["LogisticRegression"] * 5 + ["parent"]
+    (parent,) = (run for run in found if run.info.run_name == "parent")
+    assert len(Client(str(tmp_path / "s")).get_fits(parent.info.run_id)) == 5
 
 
 def test_w2_every_fit_of_every_thread_is_a_whole_run(autotrack_store: Any) -> None:
@@ -208,11 +210,11 @@ def test_w4_the_programs_list_of_callbacks_stays_as_it_is(recorded: Any) -> None
 def test_w5_a_sparse_matrix_is_not_made_dense_and_big_data_is_not_copied(
     autotrack_store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A matrix that would take 480 MB dense, and an array of 40 MB of which 1 MB may be sampled, cost a few MB."""
+    """A matrix that would take 480 MB dense, and an array of 16 MB of which 1 MB may be sampled, cost a few MB."""
     monkeypatch.setenv("AUTOTRACK_MAX_SAMPLE_SIZE", str(1_000_000))
     config.reload()
     sparse = scipy.sparse.random(2_000, 30_000, density=1e-4, format="csr", random_state=0)
-    dense = np.zeros((500_000, 10))
+    dense = np.zeros((200_000, 10))
     autotrack.autolog(log_models=False)
     DummyClassifier().fit(X, Y)
     autotrack.flush()  # what is loaded at the first time is no copy
@@ -223,7 +225,7 @@ def test_w5_a_sparse_matrix_is_not_made_dense_and_big_data_is_not_copied(
         autotrack.flush()
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        assert peak < 25e6
+        assert peak < 12e6
     assert [run.info.status for run in autotrack_store.runs()] == ["FINISHED"] * 3
 
 
@@ -270,7 +272,7 @@ WATCHED = """
     seen["frameworks"] = [name for name in ("sklearn", "torch", "lightning", "lightgbm") if name in sys.modules]
     import lightgbm
     from sklearn.linear_model import LogisticRegression
-    seen["sklearn"] = [name for name in ("cluster", "ensemble", "svm", "manifold") if "sklearn." + name in sys.modules]
+    seen["sklearn"] = [name for name in ("cluster", "ensemble", "manifold") if "sklearn." + name in sys.modules]
     import numpy
     X, y = numpy.array([[0.0], [1.0], [2.0], [3.0]]), numpy.array([0, 0, 1, 1])
     LogisticRegression().fit(X, y)
@@ -282,7 +284,8 @@ WATCHED = """
     autotrack.flush()
     at_end = logging.root.level, list(logging.root.handlers), warnings.showwarning
     seen["same"] = before == after, at_end == (before[0], before[1], before[3])
-    json.dump(seen, open("seen.json", "w"))
+    with open("seen.json", "w") as file:
+        json.dump(seen, file)
 """
 
 
@@ -570,7 +573,7 @@ def test_w14_metrics_find_their_model_and_nothing_else(recorded: Any) -> None:
     assert found == {"accuracy_score_X", "f1_score_X", "recall_score_X", "balanced_accuracy_score_X"}
     points = recorded.client.get_metric_history(runs["GaussianNB"].info.run_id, "accuracy_score_X")
     assert [point.step for point in points] == [0, 1]
-    assert not [key for key in runs["LogisticRegression"].data.metrics if not key.startswith("training_")]
+    assert not [key for key in runs["LogisticRegression"].data.metrics if key.endswith("_X")]
 
 
 def test_w15_two_fits_in_one_run_stay_two(recorded: Any) -> None:
