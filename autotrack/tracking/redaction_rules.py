@@ -160,6 +160,8 @@ _ABOUT = _words(
     "required enabled prompt manager provider attempts"
 )
 """Last words that make a name one about a secret, not of one."""
+_COUNTS = _words("n num number max min total")
+"""First words of names that are of counts: `n_access_tokens`."""
 PLAIN = _words(
     "none null nil true false yes no on off str bytes int bool float any auto default optional required self ... "
     f"undefined {REDACTED}"
@@ -188,6 +190,8 @@ def sensitivity(name: str) -> int:
     if not words:
         return HARMLESS
     *others, word = words
+    if others and others[0] in _COUNTS:
+        return HARMLESS
     if word.endswith(_ALWAYS_ENDINGS):
         return STRONG
     if others and others[-1] in _QUALIFIERS and word in ("key", "keys", "token", "tokens"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,23 @@ def test_filters_of_any_depth_and_length_are_refused_in_bounded_time() -> None:
         targets.search(text, text)
     with pytest.raises(FilterSyntaxError):
         targets.autotrack.Client(str(targets.workplace() / "store")).search_runs(filter_string="(" * 500_000)
+
+
+def test_a_store_in_a_folder_whose_name_is_no_text_is_found_and_written(tmp_path: Path) -> None:
+    """Bytes that are no UTF-8, percent signs and the marks of other scripts in a folder's name are no obstacle."""
+    for name in (b"caf\xe9", "%41 \u05d0\u202e#?&".encode()):
+        folder = os.path.join(os.fsencode(tmp_path), name)
+        try:
+            os.mkdir(folder)
+        except OSError:
+            pytest.skip("the file system has no such names")
+        client = Client(os.fsdecode(folder))
+        made = client.create_experiment("x")
+        again = Client(client.location.url)
+        assert again.location == client.location
+        assert again.get_experiment_by_name("x").experiment_id == made  # type: ignore[union-attr]
+        assert b"autotrack.db" in os.listdir(folder)
+        targets._forget(client)
 
 
 lines = st.one_of(

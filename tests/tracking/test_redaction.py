@@ -247,6 +247,7 @@ def test_the_value_behind_a_telling_name_goes(text: str, expected: str) -> None:
         "basic training of basic BlockNetwork, Basic classification",
         "n_tokens=512 max_key_length=77 token_dim=64 key_padding_mask=None query_key_value=True",
         "--tokenizer bert-base --num-tokens 8 --key-size 64 --keypoints=17 --author-count 3 -p 8080 --passes 2",
+        "n_access_tokens=5, num_private_keys=2, max_secret=3, --max-session-tokens 100",
         "use_key=True, sort_keys=False, key_columns=['a', 'b'], tokens_per_second=1000.5, sessions=3",
         "--session-length 30 --signature-columns x --auth-steps 5 --secretary-problem-n 10",
         "cache-key-" + HEX[:32] + " md5 " + HEX[:32] + " uuid 0f8fad5b-d9cb-469f-a165-70867728950e",
