@@ -74,6 +74,7 @@ def activate(role: str | None = None, source: str = "api", hook_position: int | 
     process.activated, process.role, process.source = True, STATE.role, STATE.source
     config.claim_rank()
     guard.on_first_error = _keep_health
+    _begin_session()
     imports.install()
     for integration in INTEGRATIONS:
         for trigger in integration.triggers:
@@ -119,6 +120,14 @@ def _refresh_registry() -> None:
     registry = sys.modules.get("autotrack.integrations.registry")
     if registry is not None:
         registry.refresh()
+
+
+def _begin_session() -> None:
+    """Child processes belong to it, also where this one records nothing itself: a driver that starts others."""
+    from autotrack import clock, config
+
+    if process.role == "main" and config.own_session_id() is None:
+        config.begin_session(clock.new_id(), os.getpid())
 
 
 def _keep_health() -> None:

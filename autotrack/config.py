@@ -12,12 +12,17 @@ from autotrack import console, process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from autotrack.settings import Origin, Settings
 
+PARENT_RUN = "AUTOTRACK_PARENT_RUN"
+
 _loaded: tuple[Settings, dict[str, Origin], list[str]] | None = None
 _outer_session: str | None = None
+_session: str | None = None
+_session_pid = 0
 _launched: str | None = None
 
 
@@ -96,6 +101,7 @@ def helper_environment() -> dict[str, str]:
     """The environment for programs that autotrack itself starts: without what would switch autotrack on in them."""
     environ = dict(os.environ)
     environ.pop("AUTOTRACK_ACTIVE", None)
+    environ.pop(PARENT_RUN, None)
     hook = environ.pop("AUTOTRACK_HOOK_DIR", None)
     if hook and environ.get("PYTHONPATH"):
         folders = [folder for folder in environ.pop("PYTHONPATH").split(os.pathsep) if folder != hook]
@@ -105,18 +111,58 @@ def helper_environment() -> dict[str, str]:
 
 
 def parent_session_id() -> str | None:
-    """Session of the process that started this one, where it recorded."""
-    return os.environ.get("AUTOTRACK_SESSION_ID") or None
+    """Session of the process that started this one, where that one is recorded."""
+    return _outer_session if _session else os.environ.get("AUTOTRACK_SESSION_ID") or None
 
 
-def announce_session(session_id: str | None) -> None:
-    """Let child processes know which session they belong to; None: take that back (between tests)."""
-    global _outer_session
-    if session_id is None:
+def own_session_id() -> str | None:
+    """The session that was begun in this process, or in the one that it was forked from; None until then."""
+    return _session
+
+
+def session_pid() -> int:
+    """The process that began the session; 0 until then."""
+    return _session_pid
+
+
+def begin_session(session_id: str, pid: int) -> None:
+    """This process's session; child processes learn it from the environment."""
+    global _outer_session, _session, _session_pid
+    _outer_session = parent_session_id()
+    _session, _session_pid = session_id, pid
+    os.environ["AUTOTRACK_SESSION_ID"] = session_id
+
+
+def end_session() -> None:
+    """Take `begin_session` back (between tests)."""
+    global _session, _session_pid
+    if _session is not None:
         _set_variable("AUTOTRACK_SESSION_ID", _outer_session)
-    else:
-        _outer_session = parent_session_id()
-        os.environ["AUTOTRACK_SESSION_ID"] = session_id
+    _session, _session_pid = None, 0
+
+
+def parent_run() -> tuple[str, str] | None:
+    """The run that was open where this program was started: its id, and the key of its store."""
+    run_id, _, key = os.environ.get(PARENT_RUN, "").partition(":")
+    return (run_id, key) if run_id and key else None
+
+
+def environment_below(run_id: str, key: str, given: Mapping[str, str] | None) -> dict[str, str] | None:
+    """The environment of a program that is started while a run is open.
+
+    Args:
+        run_id: The run.
+        key: Key of its store.
+        given: The environment that the program gives it; None: this process's.
+
+    Returns:
+        None where it is to stay as it is: what is given is none that autotrack would be active with.
+    """
+    if given is None:
+        return {**os.environ, PARENT_RUN: f"{run_id}:{key}"}
+    if "AUTOTRACK_SESSION_ID" not in given:
+        return None
+    return {**given, PARENT_RUN: f"{run_id}:{key}"}
 
 
 def launch_children(on: bool) -> None:

@@ -115,6 +115,7 @@ INTERNAL = {
     "RANK": "set by a rank of a distributed job: its children are not that rank",
     "JOB_ID": "set by you for the ranks of a job over several machines, where nothing else tells it from other jobs",
     "SESSION_ID": "set for child processes: the session that they belong to",
+    "PARENT_RUN": "set for child processes: the run that was open where they were started, and its store",
 }
 """Variables that autotrack sets for its own child processes, and one that tells what no file can."""
 

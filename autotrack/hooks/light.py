@@ -3,19 +3,20 @@
 The engine costs some 50 ms at its first patch (wrapt and what it imports), which a program that trains nothing should
 not pay. A `Watcher` offers the part of `Patcher` that such integrations need, for plain functions and methods that are
 written in Python: the handlers are the same generators, called by the same rules (`calls`), but what stands in the
-attribute is a Python function, and arguments are never replaced.
+attribute is a Python function.
 """
 
 from __future__ import annotations
 
 import functools
+import os
 from _thread import RLock
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from autotrack.hooks import guard
+from autotrack.hooks import guard, imports
 from autotrack.hooks.calls import Call, Entry, Event, Handler, due
 
 if TYPE_CHECKING:
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
 _lock = RLock()
 _watches: dict[tuple[int, str], _Watch] = {}
 """All attributes that were ever watched, by the owner's id (which is kept alive) and the name."""
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class _Watch:
@@ -66,10 +76,11 @@ def _stand_in(watch: _Watch) -> Callable[..., Any]:
         entries = due(watch.entries, args[0] if bound else None) if watch.entries else ()
         if not entries:
             return raw(*args, **kwargs)
-        event = Event(Call(watch.owner, watch.name, *_split(args, bound), kwargs), entries)
+        call = Call(watch.owner, watch.name, *_split(args, bound), kwargs)
+        event = Event(call, entries)
         try:
             event.begin()
-            result = raw(*args, **kwargs)
+            result = raw(args[0], *call.args, **call.kwargs) if bound else raw(*call.args, **call.kwargs)
         except BaseException as error:
             event.raised(error)
             raise
@@ -106,6 +117,15 @@ class Watcher:
         """Watch a function that is looked up in its module when it is called; False where there is none."""
         return self._watch(module, name, handler)
 
+    def when_imported(self, module_name: str, fn: Callable[[ModuleType], None]) -> None:
+        """Call `fn(module)` when the module has been imported; at once if it is."""
+        imports.install()
+        imports.register(module_name, functools.partial(self._on_import, fn), self.integration)
+
+    def _on_import(self, fn: Callable[[ModuleType], None], module: ModuleType) -> None:
+        with guard.shield(self.health, f"watching {module.__name__}"):
+            fn(module)
+
     def on_revert(self, fn: Callable[[], object]) -> None:
         """Call `fn` when everything is taken back."""
         self._undo.append(fn)
@@ -124,6 +144,7 @@ class Watcher:
 
     def revert(self) -> None:
         """Take everything back. A second time does nothing."""
+        imports.unregister(self.integration)
         with _lock:
             for watch in self._watched:
                 watch.take_off(self)

@@ -9,6 +9,7 @@ switched off (`disable()`, `autolog(disable=True)`, `AUTOTRACK_DISABLE=1`) beats
 
 from __future__ import annotations
 
+import os
 import sys
 from _thread import RLock
 
@@ -64,6 +65,16 @@ class _State:
 _states = {row.name: _State(row) for row in INTEGRATIONS}
 _for_all: dict[str, Any] = {}
 _off = False
+
+
+def _after_fork() -> None:
+    """A thread that is not in the child may have been in the middle of an import."""
+    for state in _states.values():
+        state.lock = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def state_names() -> list[str]:
@@ -162,6 +173,18 @@ def reset(to: Configured | None = None) -> None:
             state.configuration = None
             _take_off(state)
             guard.health(name).reset()
+
+
+def adopt(to: Configured) -> None:
+    """In a worker process: what calls have configured in the program holds here too."""
+    global _off, _for_all
+    off, for_all, specific = to
+    known = {name: one for name, one in configured()[2].items() if one}
+    if (off, for_all, specific) != (_off, _for_all, known):
+        _off, _for_all = off, dict(for_all)
+        for name, state in _states.items():
+            state.specific = dict(specific.get(name, {}))
+        refresh()
 
 
 def _refresh(state: _State) -> None:

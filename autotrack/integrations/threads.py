@@ -1,7 +1,8 @@
 """Threads: work that is handed to another thread keeps the scope of the context that handed it over.
 
-Hooked: `threading.Thread.start` and the work items of `ThreadPoolExecutor`. Recorded: nothing. So fits in threads that
-were started under an explicit run join that run, and threads that a training call starts open none.
+Hooked: `threading.Thread.start` and the work items of `ThreadPoolExecutor`; those of `multiprocessing.pool.ThreadPool`
+see `processes`. Recorded: nothing. So fits in threads that were started under an explicit run join that run, and threads
+that a training call starts open none.
 """
 
 from __future__ import annotations
@@ -11,25 +12,26 @@ from types import ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from autotrack.hooks.patching import Call, Patcher
+from autotrack.hooks.calls import Call
+from autotrack.hooks.light import Watcher
 from autotrack.integrations.options import IntegrationConfig
 from autotrack.tracking import scope
 
 _submitted: WeakKeyDictionary[Any, scope.Stack] = WeakKeyDictionary()
 
 
-def instrument(patcher: Patcher, configuration: Callable[[], IntegrationConfig]) -> None:
+def instrument(watcher: Watcher, configuration: Callable[[], IntegrationConfig]) -> None:
     """Put the patches on."""
     import threading
 
     del configuration
-    patcher.method(threading.Thread, "start", on_start)
-    patcher.when_imported("concurrent.futures.thread", lambda module: _instrument_pool(patcher, module))
+    watcher.method(threading.Thread, "start", on_start)
+    watcher.when_imported("concurrent.futures.thread", lambda module: _instrument_pool(watcher, module))
 
 
-def _instrument_pool(patcher: Patcher, module: ModuleType) -> None:
-    patcher.method(module._WorkItem, "__init__", on_submit)
-    patcher.method(module._WorkItem, "run", on_work)
+def _instrument_pool(watcher: Watcher, module: ModuleType) -> None:
+    watcher.method(module._WorkItem, "__init__", on_submit)
+    watcher.method(module._WorkItem, "run", on_work)
 
 
 def on_start(call: Call) -> Any:

@@ -122,6 +122,13 @@ def current_experiment_id() -> str:
     return managing.ensure_experiment(Client().store, where["experiment"])
 
 
+def adopt(experiment_id: str, name: str) -> None:
+    """In a worker process: the experiment that was set in the program."""
+    global _experiment
+    if _experiment is None or (_experiment.experiment_id, _experiment.name) != (experiment_id, name):
+        _experiment = records.Experiment(experiment_id, name)
+
+
 def experiment_that_was_set() -> records.Experiment | None:
     """The experiment that `set_experiment` was called with; None where it was not called."""
     return _experiment

@@ -33,10 +33,11 @@ class ActiveRun:
         info: The run itself, as this process knows it: `run_id`, `run_name`, `experiment_id`, `status`, ...
     """
 
-    def __init__(self, writer: RunWriter) -> None:
+    def __init__(self, writer: RunWriter, frame: scope.Frame | None = None) -> None:
         self._writer = writer
-        self._frame = scope.Frame("run", writer)
-        scope.push(self._frame)
+        self._frame = frame or scope.Frame("run", writer)
+        if frame is None:
+            scope.push(self._frame)
         _active[writer] = self
 
     @property
@@ -131,12 +132,14 @@ def start_run(
         The run; use it in a `with` statement, or call `end_run()`.
 
     Raises:
-        ActiveRunError: A run is active in this context and `nested` is false, or the run of that id is.
+        ActiveRunError: A run is active in this context and `nested` is false, or the run of that id is. In a worker
+            process or a forked child the run that is open in its parent is in nobody's way: the new one is its child.
         NotFoundError: There is no run of that id.
         InvalidArgumentError: An argument is not usable.
         StoreError: `run_id` is given and the store is away, or no journal can be written anywhere.
     """
     _refuse_second(nested, run_id)
+    nested = nested or _is_joined()
     labels = checked_tags(tags)
     run_name, description = run_name or labels.get(NAME_TAG), description or labels.get(NOTE_TAG)
     parent_run_id = labels.get(PARENT_TAG) if parent_run_id is None else parent_run_id
@@ -159,13 +162,19 @@ def start_run(
 def _refuse_second(nested: bool, run_id: str | None) -> None:
     # One that has ended elsewhere (in the thread that this one was started by) is in nobody's way.
     active = [run for run in scope.explicit_runs() if run.status == "RUNNING"]
-    if active and not nested:
+    if active and not nested and not _is_joined():
         raise ActiveRunError(
             f"run {active[-1].run_id} is active already; end it with autotrack.end_run(), "
             "or open the new one inside it with start_run(nested=True)"
         )
     if run_id is not None and any(run.run_id == run_id for run in active):
         raise ActiveRunError(f"run {run_id} is active already in this context")
+
+
+def _is_joined() -> bool:
+    """Whether the active run is another process's, which this one works for."""
+    run = scope.explicit_run()
+    return run is not None and run.is_inherited
 
 
 def _active_id() -> str | None:
@@ -212,8 +221,11 @@ def end_run(status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED") -> Non
 
 def active_run() -> ActiveRun | None:
     """The run that is open in this context; None where there is none."""
-    writer = scope.explicit_run()
-    return _active.get(writer) if writer is not None else None
+    for frame in reversed(scope.stack()):
+        if frame.kind == "run" and frame.run is not None:
+            known = _active.get(frame.run)
+            return known or (ActiveRun(frame.run, frame) if frame.run.is_inherited else None)
+    return None
 
 
 def last_active_run() -> records.Run | None:

@@ -22,6 +22,10 @@ LIMIT_TAG = "autotrack.figures"
 
 _albums: WeakKeyDictionary[RunWriter, Album] = WeakKeyDictionary()
 
+if hasattr(os, "register_at_fork"):
+    # A thread that is not in the child may have held the lock of one.
+    os.register_at_fork(after_in_child=_albums.clear)
+
 
 class Album:
     """The figures of one run."""

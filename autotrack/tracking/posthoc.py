@@ -10,6 +10,7 @@ All integrations share one `links`: a metric function is hooked by one of them, 
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable
@@ -200,9 +201,16 @@ class PostHoc:
         if not len(self._models):
             self._counts.clear()
 
+    def reset_after_fork(self) -> None:
+        """In a forked child: a thread that is not here may have held the lock."""
+        self._lock = threading.Lock()
+
 
 links = PostHoc()
 """Of this process."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=links.reset_after_fork)
 
 
 def _is_copy(value: Any) -> bool:

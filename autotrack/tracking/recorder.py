@@ -38,6 +38,9 @@ MAX_ATTACHED = 1_000
 NOT_OF_THE_PROGRAM = ("client", "trial")
 """Sources of runs that need not tell of this process: what they say is what they are given."""
 
+STARTED_BY_TAG = "autotrack.started_by_run"
+"""The run that was open where this program was started, where that run is in another store."""
+
 
 class Recorder:
     """Records into one store.
@@ -84,8 +87,9 @@ class Recorder:
     def _open(self) -> Journal:
         with self._lock:
             if self._journal is None:
+                told = session.is_delegate() and session.is_told(self.location, self.session_id)
                 journal = Journal(self.location, self.session_id)
-                started = session.started(self.session_id)
+                started = None if told else session.started(self.session_id)
                 if started is not None:
                     journal.append(encoded(started))
                 settings = config.settings()
@@ -200,6 +204,9 @@ class Recorder:
         """
         failure.program_goes_on()
         settings = config.settings()
+        outer = config.parent_run() if source not in NOT_OF_THE_PROGRAM and parent_run_id is None else None
+        if outer is not None and outer[1] == self.location.key:
+            parent_run_id = outer[0]
         self._expect_files_of(experiment or settings.experiment, experiment_id)
         place = None if source in NOT_OF_THE_PROGRAM else ranks.next_place(self.location, source)
         belongs = (name, experiment or settings.experiment, experiment_id, parent_run_id, source)
@@ -225,6 +232,8 @@ class Recorder:
             ranks.take_part(run, place.job)
             rank_watch.watch(run, place.job)
         self.runs[run.run_id] = run
+        if outer is not None and parent_run_id is None:  # no run of this store
+            run.set_tags({STARTED_BY_TAG: outer[0]})
         if source not in NOT_OF_THE_PROGRAM:
             _opened.run = run
         if scope.is_off():
@@ -311,7 +320,7 @@ class Recorder:
         for run in reversed(list(self.runs.values())):
             run.end(status, error)
         for run in list(self.attached.values()):
-            run.read_ring()
+            run.leave(status, error)
         progress = Progress(config.settings().drain_seconds)
         try:
             self._finish_jobs(progress)
@@ -360,11 +369,17 @@ class Recorder:
         self._journal = None
         self._thread = self._load = None
         self.worker = Worker()
-        for run in [*self.runs.values(), *self.attached.values()]:
-            run.reset_after_fork()
+        self.attached.update(self.runs)
         self.runs = {}
-        self.attached = {}
         self._attended = None
+        for run in self.attached.values():
+            run.reset_after_fork()
+
+    def before_fork(self) -> None:
+        """The child may record into the runs that the program has open."""
+        for run in list(self.runs.values()):
+            if run.source == "fluent":
+                run.share()
 
     def _capture_environment(self) -> None:
         settings = config.settings()
@@ -509,7 +524,7 @@ def _register_exit() -> None:
 
         atexit.register(_at_exit, os.getpid())
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=_after_fork)
+            os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
 
 
 def _at_exit(pid: int) -> None:
@@ -560,6 +575,12 @@ def _close_with_pool() -> None:
         from multiprocessing.util import Finalize
 
         Finalize(None, _at_exit, (os.getpid(),), exitpriority=-100)
+
+
+def _before_fork() -> None:
+    with guard.shield(guard.health("tracking", breaker=False), "before a fork"):
+        for recorder in list(_recorders):
+            recorder.before_fork()
 
 
 def _after_fork() -> None:

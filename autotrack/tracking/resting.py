@@ -2,18 +2,24 @@
 
 A child gets a copy of every lock as it is at that moment, and none of the threads that would give them back: a thread
 inside a database transaction, or in the middle of an import, would leave the child locks that are never free. So
-autotrack's own threads say when they are at work, and a fork waits for them, but not for long.
+autotrack's own threads say when they are at work, and a fork waits for them, but not for long; for an import longer
+than for all else, since the lock of a module is the program's too.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
+import time
 from collections.abc import Iterator
 
 PATIENCE = 1.0
 """Seconds that a fork waits for autotrack's threads, and they for a fork, at most."""
+
+PATIENCE_WITH_IMPORTS = 30.0
+"""The same, where one of them is importing a module."""
 
 _change = threading.Condition()
 _at_work: dict[int, int] = {}
@@ -44,7 +50,24 @@ def _before_fork() -> None:
     me = threading.get_ident()
     with _change:
         _forks += 1
-        _change.wait_for(lambda: not (_at_work.keys() - {me}), PATIENCE)
+        if not _change.wait_for(lambda: not (_at_work.keys() - {me}), PATIENCE):
+            _wait_for_imports(me)
+
+
+def _wait_for_imports(me: int) -> None:
+    deadline = time.monotonic() + PATIENCE_WITH_IMPORTS
+    while any(map(_imports, _at_work.keys() - {me})) and time.monotonic() < deadline:
+        _change.wait(0.05)
+
+
+def _imports(thread: int) -> bool:
+    """Whether a thread is in the middle of an import."""
+    frame = sys._current_frames().get(thread)
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _after_in_parent() -> None:

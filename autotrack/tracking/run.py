@@ -17,6 +17,7 @@ from autotrack.events import ErrorInfo, MetricLogged, Param, RunStatus
 from autotrack.hooks import guard
 from autotrack.store.location import artifact_uri
 from autotrack.store.places import ROOT_TAG, kept_uri
+from autotrack.tracking import counting
 from autotrack.tracking.redaction import REDACTED, redact
 from autotrack.tracking.values import safe_number, safe_params, safe_tag, storable
 
@@ -91,6 +92,7 @@ class RunWriter:
         self.gone_ranks: list[int] = []
         self._artifact_root: Root | None = None
         self._inherited = False
+        self._shared = False
         self._lock = threading.RLock()
         self._next_step: dict[str, int] = {}
         self._params: dict[str, str] = {}
@@ -178,8 +180,26 @@ class RunWriter:
 
     @property
     def is_inherited(self) -> bool:
-        """Whether this is a forked child, and the run is its parent's."""
+        """Whether the run is another process's to end: this one was forked by it, or works for it."""
         return self._inherited
+
+    def join(self) -> None:
+        """The run was opened by a process that this one works for, and is that one's to end."""
+        self._inherited = self._shared = True
+
+    def share(self) -> None:
+        """Other processes are about to record into the run: training calls are counted together from here on."""
+        with self._lock:
+            if not self._shared:
+                counting.begin(self.recorder.location, self.run_id, self.fits)
+                self._shared = True
+
+    def leave(self, status: Literal["FINISHED", "FAILED", "KILLED"], error: ErrorInfo | None = None) -> None:
+        """This process is done with a run that is another's: write what waits, and end what it began in it."""
+        for companion in self._companions:
+            guard.call(guard.health("tracking", breaker=False), "end", companion.close, status, error)
+        self.read_ring()
+        self._companions = []
 
     def continue_from(self, info: RunInfo, series: Mapping[str, MetricSummary], fits: int) -> None:
         """The run is in the store already: steps and fits are counted on from there."""
@@ -191,7 +211,8 @@ class RunWriter:
     def next_fit(self) -> int:
         """Number of the training call that begins now: 1, 2, ..."""
         with self._lock:
-            self.fits += 1
+            counted = counting.count(self.recorder.location, self.run_id) if self._shared else None
+            self.fits = self.fits + 1 if counted is None else counted
             return self.fits
 
     def log_metric(self, key: str, value: float, step: int | None = None, time: int | None = None) -> None:
@@ -314,7 +335,8 @@ class RunWriter:
         if number > 1:
             params = [
                 Param(f"{estimator}_{number}.{param.key}", param.text, param.json)
-                if self._params.get(param.key, param.text) != param.text
+                # What other processes have logged is not known.
+                if self._params.get(param.key, None if self._shared else param.text) != param.text
                 else param
                 for param in params
             ]
@@ -391,15 +413,14 @@ class RunWriter:
         """End the run; a second end is none, and neither is one by a forked child of the process that opened it."""
         if self.status != "RUNNING":
             return
-        for companion in self._companions:
-            guard.call(guard.health("tracking", breaker=False), "end", companion.close, status, error)
-        self.read_ring()
-        self._companions = []
+        self.leave(status, error)
         self.status = status
         self.end_time = self._now() if time is None else time
         self.recorder.forget(self)
         if not self._inherited:
             self._write_end(status, self.end_time, error)
+            if self._shared:
+                counting.end(self.recorder.location, self.run_id)
 
     def _write_end(
         self, status: Literal["FINISHED", "FAILED", "KILLED"], end_time: int, error: ErrorInfo | None

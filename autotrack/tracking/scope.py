@@ -16,7 +16,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
@@ -34,12 +34,21 @@ class Frame(NamedTuple):
 
 
 Stack = tuple[Frame, ...]
-WorkToken = tuple[str, str]
+
+
+class Arrived(Protocol):
+    """What was open in another process, as it came here with work; looked into when somebody asks."""
+
+    def unpack(self) -> Stack:
+        """The same as frames of this process."""
+
+
+WorkToken = tuple[Kind, str]
 """What travels with work to another process: the innermost frame's kind and run id."""
 
 OFF = Frame("off")
 
-_stack: ContextVar[Stack | None] = ContextVar("autotrack_scope", default=None)
+_stack: ContextVar[Stack | Arrived | None] = ContextVar("autotrack_scope", default=None)
 _inherited: WeakKeyDictionary[threading.Thread, Stack] = WeakKeyDictionary()
 _has_inherited = False
 """Whether any thread ever did: a look into the dictionary costs more than all else of `stack`."""
@@ -81,9 +90,19 @@ def reset_after_fork() -> None:
 def stack() -> Stack:
     """What is open in this context, outermost first."""
     value = _stack.get()
+    if type(value) is tuple:
+        return value
     if value is None:
         return () if not _has_inherited else _inherited.get(threading.current_thread(), ())
-    return value
+    frames: Stack = value.unpack()  # type: ignore[union-attr]  # any tuple was dealt with above
+    _stack.set(frames)
+    return frames
+
+
+def enter(frames: Stack | Arrived) -> None:
+    """From here on, until something else is said, this is what is open in this context."""
+    if _stack.get() is not frames:
+        _stack.set(frames)
 
 
 def push(frame: Frame) -> None:
@@ -157,21 +176,40 @@ def off() -> Iterator[None]:
 
 def inherit(thread: threading.Thread) -> None:
     """A thread that is about to start shall begin with what is open here."""
-    global _has_inherited
     frames = stack()
     if frames:
-        _has_inherited = True
-        _inherited[thread] = frames
+        _lend(thread, frames)
+
+
+def inherited_by(thread: threading.Thread) -> Stack:
+    """What was open where a thread was started."""
+    return _inherited.get(thread, ())
 
 
 @contextmanager
 def within(frames: Stack) -> Iterator[None]:
     """Run a piece of work that was handed over from another context, with what was open there."""
     token = _stack.set(frames)
+    thread = threading.current_thread()
+    before = _inherited.get(thread)
+    if frames:
+        # The work may run in a context of its own (`asyncio.to_thread`), copied where nothing but the thread knew.
+        _lend(thread, frames)
     try:
         yield
     finally:
         _stack.reset(token)
+        if frames:
+            _lend(thread, before)
+
+
+def _lend(thread: threading.Thread, frames: Stack | None) -> None:
+    global _has_inherited
+    if frames is None:
+        _inherited.pop(thread, None)
+    else:
+        _has_inherited = True
+        _inherited[thread] = frames
 
 
 def token() -> WorkToken | None:

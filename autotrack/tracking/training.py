@@ -185,7 +185,7 @@ def begin(call: Call, caller: FrameType | None, tags: Mapping[str, str]) -> Trai
         return Training(call, None, False, caller) if origin.is_users(caller) else None
     if active is not None:
         return None if call.exclusive else Training(call, active, False, caller)
-    if process.role != "main" or not origin.is_users(caller):
+    if process.role == "rank" or not origin.is_users(caller):
         return None
     run = recorder.current().start_run(
         call.estimator, source=call.integration, **current_experiment.default_experiment()

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from autotrack.hooks import guard
 from autotrack.tracking import resting, scope
 
+Job = Callable[[], None]
+
 MAX_BYTES = 512 * 1024 * 1024
 """Bytes that waiting jobs may hold in memory."""
 
@@ -31,7 +33,16 @@ LULL = 0.02
 """Seconds without a training call after which a job begins: in a loop of fits the next one follows at once, and would
 share the interpreter with it."""
 
-Job = Callable[[], None]
+
+def ends_without_notice() -> bool:
+    """Whether this process is a worker of `multiprocessing.Pool`: those are terminated as soon as the results are there.
+
+    What they were to do behind the training would be lost.
+    """
+    pool, process = sys.modules.get("multiprocessing.pool"), sys.modules.get("multiprocessing.process")
+    if pool is None or process is None:
+        return False
+    return getattr(process.current_process(), "_target", None) is getattr(pool, "worker", pool)
 
 
 class Worker:
@@ -45,6 +56,7 @@ class Worker:
         self._patient_until = 0.0
         self._hurry = 0
         self._thread: threading.Thread | None = None
+        self._at_once: bool | None = None
 
     def submit(self, job: Job, size: int = 0) -> bool:
         """Have a job done behind the caller.
@@ -61,10 +73,15 @@ class Worker:
                 return False
             self._jobs.append((job, size, time.monotonic() + PATIENCE))
             self._bytes += size
-            started = self._start()
+            if self._at_once is None:
+                self._at_once = ends_without_notice()
+            started = not self._at_once and self._start()
             if len(self._jobs) == 1:
                 self._lock.notify_all()
-        return started or self._do_next()
+        if started:
+            return True
+        with scope.off():
+            return self._do_next()
 
     def _start(self) -> bool:
         """Start the thread, if it is not running; False where the interpreter, shutting down, starts none."""

@@ -3,6 +3,9 @@
 A token is stamped, in the thread that makes the call, on the wrapper objects that scikit-learn sends to its workers
 anyway, and installed there for the length of each task. It is a tuple of strings, so it loads where autotrack is not
 installed. Stamping later, where tasks are dispatched, would be too late: joblib dispatches from callback threads.
+
+Most tasks have learned what is open by way of joblib already; Dask's know it by the token alone. A worker that knows
+nothing and does a library's task does it on that library's behalf, and opens no run.
 """
 
 from __future__ import annotations
@@ -11,11 +14,13 @@ from collections.abc import Iterable, Iterator
 from types import ModuleType
 from typing import Any
 
+from autotrack import origin, process
 from autotrack.hooks.calls import Replace
 from autotrack.hooks.patching import Call, Patcher
 from autotrack.tracking import recorder, scope
 
 ATTRIBUTE = "_autotrack_scope"
+SILENT: scope.Kind = "training"
 
 
 def instrument(patcher: Patcher, module: ModuleType) -> None:
@@ -44,10 +49,18 @@ def _stamped(tasks: Iterable[Any], token: scope.WorkToken) -> Iterator[Any]:
 def on_task(call: Call) -> Any:
     """One task begins, in this thread or in another, in this process or in a worker."""
     token = getattr(call.instance, ATTRIBUTE, None)
-    if token is None or scope.stack():
+    if scope.stack() or (token is None and not _is_librarys(call.instance)):
         yield
         return
-    kind, run_id = token
+    kind, run_id = token or (SILENT, "")
     run = recorder.current().runs.get(run_id) if kind == "run" else None
     with scope.within((scope.Frame(kind, run),)):
         yield
+
+
+def _is_librarys(wrapper: Any) -> bool:
+    """Whether a task of a worker process is a function of an installed library."""
+    if process.role != "worker":
+        return False
+    module = getattr(getattr(wrapper, "function", None), "__module__", None)
+    return isinstance(module, str) and origin.is_library_module(module)

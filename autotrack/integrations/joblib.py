@@ -1,0 +1,65 @@
+"""joblib's own `Parallel`, on its backends loky, threading and multiprocessing.
+
+Hooked: `joblib.Parallel.__call__`. Recorded: nothing. The tasks take along what was open where they were handed over:
+see `tracking.transport`. It is captured in the thread that makes the call: joblib goes on dispatching from threads of
+its own.
+
+Deliberately not: the backend of Dask, which looks into the tasks in a thread of its own.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from autotrack.hooks.calls import Call, Replace
+from autotrack.hooks.light import Watcher
+from autotrack.integrations.options import IntegrationConfig
+from autotrack.tracking import transport
+
+
+def instrument(watcher: Watcher, configuration: Callable[[], IntegrationConfig]) -> None:
+    """Put the patches on."""
+    del configuration
+    watcher.method(sys.modules["joblib.parallel"].Parallel, "__call__", on_parallel)
+
+
+def on_parallel(call: Call) -> Any:
+    """Tasks are about to be handed out."""
+    leaving = transport.departure() if len(call.args) == 1 and not _is_dasks(call.instance) else None
+    if leaving is None:
+        yield
+        return
+    tasks = call.args[0]
+    made = _Sized(leaving, tasks) if hasattr(tasks, "__len__") else _stamped(leaving, tasks)
+    yield Replace((made,), call.kwargs)
+
+
+def _is_dasks(parallel: Any) -> bool:
+    return "dask" in type(getattr(parallel, "_backend", None)).__module__
+
+
+def _stamped(leaving: transport.Departure, tasks: Iterable[Any]) -> Iterator[Any]:
+    for task in tasks:
+        yield _with_parcel(leaving, task)
+
+
+def _with_parcel(leaving: transport.Departure, task: Any) -> Any:
+    if type(task) is tuple and len(task) == 3 and type(task[1]) is tuple:
+        return task[0], transport.Arguments.of(leaving, task[1]), task[2]
+    return task
+
+
+class _Sized:
+    """Tasks whose number is known, which joblib tells when it is verbose."""
+
+    def __init__(self, leaving: transport.Departure, tasks: Any) -> None:
+        self._leaving = leaving
+        self._tasks = tasks
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def __iter__(self) -> Iterator[Any]:
+        return _stamped(self._leaving, self._tasks)
