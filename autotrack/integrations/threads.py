@@ -1,8 +1,8 @@
 """Threads: work that is handed to another thread keeps the scope of the context that handed it over.
 
-Hooked: `threading.Thread.start` and the work items of `ThreadPoolExecutor`; those of `multiprocessing.pool.ThreadPool`
-see `processes`. Recorded: nothing. So fits in threads that were started under an explicit run join that run, and threads
-that a training call starts open none.
+Hooked: `threading.Thread.start` and the work items of `ThreadPoolExecutor`; for those of `multiprocessing`'s
+`ThreadPool` see `processes`. Recorded: nothing. So fits in threads that were started under an explicit run join that
+run, and threads that a training call starts open none.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """What work takes along when it leaves for another process: what is open here, and what the program has set.
 
 It travels as a `Parcel`, a tuple of plain values, pickled beside the work in such a way that nothing but the standard
-library is named: unpickled where autotrack is installed it is handed to `autotrack.arrival`, elsewhere nothing happens.
-The work itself arrives as it was: no wrapper around a function, no frame in a traceback. That works since pools unpickle
-a piece of work in the thread that goes on to do it.
+library is named: unpickled where autotrack is installed it is handed to `autotrack.arrival`, elsewhere nothing
+happens. The work itself arrives as it was: no wrapper around a function, no frame in a traceback. That works since
+pools unpickle a piece of work in the thread that goes on to do it.
 """
 
 from __future__ import annotations
@@ -145,6 +145,7 @@ class Function:
         return operator.getitem, ((self._departure, self._function), 1)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The work has stayed in this process."""
         with scope.within(self._departure.frames):
             return self._function(*args, **kwargs)
 

@@ -35,9 +35,9 @@ share the interpreter with it."""
 
 
 def ends_without_notice() -> bool:
-    """Whether this process is a worker of `multiprocessing.Pool`: those are terminated as soon as the results are there.
+    """Whether this process is a worker of `multiprocessing.Pool`.
 
-    What they were to do behind the training would be lost.
+    Those are terminated as soon as the results are there; what they were to do behind the training would be lost.
     """
     pool, process = sys.modules.get("multiprocessing.pool"), sys.modules.get("multiprocessing.process")
     if pool is None or process is None:
