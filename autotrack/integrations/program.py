@@ -29,7 +29,7 @@ def told() -> tuple[Any, ...]:
 
 def _is_default(options: tuple[Any, ...]) -> bool:
     off, for_all, specific = options
-    return not off and not specific and not any(value for key, value in for_all.items() if key != "disable")
+    return not off and not specific and not set(for_all) - {"disable"}
 
 
 def adopt(sent: tuple[Any, ...]) -> None:
