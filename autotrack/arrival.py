@@ -49,6 +49,6 @@ def _adopt(sent: transport.Parcel) -> None:
 
     session.adopt(sent.session)
     if sent.program:
-        from autotrack.integrations import program
+        from autotrack.integrations import processes
 
-        program.adopt(sent.program)
+        processes.adopt(sent.program)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -23,7 +23,7 @@ from typing import Any
 from autotrack import config
 from autotrack.hooks.calls import Call, Replace
 from autotrack.hooks.light import Watcher
-from autotrack.integrations import program
+from autotrack.integrations import registry
 from autotrack.integrations.options import IntegrationConfig
 from autotrack.tracking import scope, transport
 
@@ -47,7 +47,7 @@ _starting = _Starting()
 def instrument(watcher: Watcher, configuration: Callable[[], IntegrationConfig]) -> None:
     """Put the patches on."""
     del configuration
-    program.announce()
+    transport.settings_of_program = told
     modules: dict[str, Callable[[Watcher, ModuleType], None]] = {
         "multiprocessing.process": _watch_process,
         "multiprocessing.spawn": _watch_spawn,
@@ -155,3 +155,42 @@ def on_program(call: Call) -> Any:
 
 PLACE_OF_ENVIRONMENT = 10
 """Of `Popen`'s positional arguments; hardly anybody counts so far."""
+
+
+def told() -> tuple[Any, ...]:
+    """Store, name and id of the experiment, options; () where nothing was set."""
+    off, for_all, specific = registry.configured()
+    options = (off, _plain(for_all), {name: _plain(one) for name, one in specific.items() if one})
+    recorder = sys.modules.get("autotrack.tracking.recorder")
+    current = sys.modules.get("autotrack.tracking.current_experiment")
+    uri = recorder.uri() if recorder is not None else None
+    experiment = current.experiment_that_was_set() if current is not None else None
+    if uri is None and experiment is None and _is_default(options):
+        return ()
+    return uri, None if experiment is None else (experiment.experiment_id, experiment.name), options
+
+
+def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as they may travel: tags are whatever the program gave, and may be nothing that can be pickled."""
+    found = dict(options)
+    if "extra_tags" in found:
+        found["extra_tags"] = {str(key): str(found["extra_tags"][key]) for key in found["extra_tags"]}
+    return found
+
+
+def _is_default(options: tuple[Any, ...]) -> bool:
+    off, for_all, specific = options
+    return not off and not specific and not set(for_all) - {"disable"}
+
+
+def adopt(sent: tuple[Any, ...]) -> None:
+    """In a worker process: what was set in the program holds here too."""
+    from autotrack.tracking import current_experiment, recorder
+
+    uri, experiment, (off, for_all, specific) = sent
+    if uri is not None and recorder.uri() != uri:
+        current_experiment.set_tracking_uri(uri)
+    if experiment is not None:
+        current_experiment.adopt(*experiment)
+    if not _is_default((off, for_all, specific)):
+        registry.adopt((off, for_all, specific))
