@@ -252,7 +252,7 @@ def test_fits_in_threads_belong_where_they_were_handed_out(run_python: RunPython
     pytest.importorskip("lightgbm")
     launched(run_python, tmp_path, THREADS)
     explicit = recorded("explicit")[0]
-    assert sorted(fit.number for fit in Client().get_fits(explicit.info.run_id)) == list(range(1, 17))
+    assert sorted(fit.number for fit in Client().get_fits(explicit.info.run_id)) == list(range(1, 18))
     others = [run for run in recorded() if run.info.run_name != "explicit"]
     assert len(others) == 2 + 2 + 12
     for run in others:
