@@ -10,7 +10,8 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
 activated: bool = False
 """The import hooks are installed. A forked child inherits them, and this."""
@@ -23,6 +24,10 @@ source: str = ""
 
 suspended: bool = False
 """Nothing is activated or patched, whoever asks: autotrack is kept off under pytest (`bootstrap.suspend`)."""
+
+settings_of_program: Callable[[], tuple[Any, ...]] = tuple
+"""Tells what the program has set by calls, for its workers; () where it has set nothing. Others know it and put it here:
+a module that their imports pass through would set it back."""
 
 RANK_VARIABLES = (
     ("RANK", "WORLD_SIZE"),

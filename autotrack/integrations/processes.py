@@ -20,7 +20,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from autotrack import config
+from autotrack import config, process
 from autotrack.hooks.calls import Call, Replace
 from autotrack.hooks.light import Watcher
 from autotrack.integrations import registry
@@ -47,7 +47,7 @@ _starting = _Starting()
 def instrument(watcher: Watcher, configuration: Callable[[], IntegrationConfig]) -> None:
     """Put the patches on."""
     del configuration
-    transport.settings_of_program = told
+    process.settings_of_program = told
     modules: dict[str, Callable[[Watcher, ModuleType], None]] = {
         "multiprocessing.process": _watch_process,
         "multiprocessing.spawn": _watch_spawn,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from autotrack import process
@@ -38,7 +38,7 @@ class Parcel(NamedTuple):
         session: The sender's session.
         kind: Kind of the innermost frame, "" where nothing is open.
         run: Of an explicit run: the store's URL, then what `RunWriter` takes.
-        program: What the program has set by calls: see `settings_of_program`.
+        program: What the program has set by calls: see `process.settings_of_program`.
     """
 
     sender: int
@@ -49,9 +49,6 @@ class Parcel(NamedTuple):
     program: tuple[Any, ...]
 
 
-settings_of_program: Callable[[], tuple[Any, ...]] = tuple
-"""Tells what the program has set by calls; () where it has set nothing. Others know it; they put it here."""
-
 _sent = False
 """Whether anything was open when work left: workers that outlive it have to learn that it is no more."""
 
@@ -60,7 +57,7 @@ def parcel() -> Parcel | None:
     """What work that leaves now takes along; None where there is nothing to know."""
     global _sent
     frames = scope.stack()
-    program = settings_of_program()
+    program = process.settings_of_program()
     if not (frames or program or _sent or process.source == "api"):
         return None
     _sent = _sent or bool(frames)

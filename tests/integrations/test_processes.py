@@ -189,7 +189,8 @@ def test_errors_of_workers_look_as_in_plain_python(run_python: RunPython, tmp_pa
     script.write_text(TRACEBACKS, "utf-8")
     plain = run_python(script)
     under = run_python("-m", "autotrack", script)
-    assert "ValueError: 1" in plain.stdout and "ValueError: 1" in plain.stderr
+    assert "ValueError: 1" in plain.stdout
+    assert "ValueError: 1" in plain.stderr
     assert (under.stdout, under.stderr) == (plain.stdout, plain.stderr)
 
 
@@ -381,7 +382,8 @@ def test_programs_that_a_program_starts_are_linked(run_python: RunPython, tmp_pa
     sessions = [Client().get_session(run.info.session_id) for run in alone]
     assert len({session.session_id for session in sessions}) == 2
     (driver,) = {session.parent_session_id for session in sessions}
-    assert driver and {run.info.parent_run_id for run in alone} == {None}
+    assert driver
+    assert {run.info.parent_run_id for run in alone} == {None}
 
     launched(run_python, tmp_path, PIPELINE, "open")
     known = {run.info.run_id for run in alone}
@@ -392,7 +394,8 @@ def test_programs_that_a_program_starts_are_linked(run_python: RunPython, tmp_pa
         assert linked[name].parent_run_id == parent.run_id
         assert Client().get_session(linked[name].session_id).parent_session_id == parent.session_id
     shown = run_python("-m", "autotrack.cli", "show", linked["Ridge"].run_id).stdout
-    assert parent.run_id in shown and parent.session_id in shown
+    assert parent.run_id in shown
+    assert parent.session_id in shown
 
 
 def test_a_run_of_another_store_is_named_by_a_tag(run_python: RunPython, tmp_path: Path) -> None:
