@@ -124,10 +124,11 @@ def _refresh_registry() -> None:
 
 def _begin_session() -> None:
     """Child processes belong to it, also where this one records nothing itself: a driver that starts others."""
-    from autotrack import clock, config
+    from autotrack import config
 
     if process.role == "main" and config.own_session_id() is None:
-        config.begin_session(clock.new_id(), os.getpid())
+        clock = sys.modules.get("autotrack.clock")  # what it loads is not worth an id
+        config.begin_session(os.urandom(16).hex() if clock is None else clock.new_id(), os.getpid())
 
 
 def _keep_health() -> None:

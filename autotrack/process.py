@@ -26,8 +26,10 @@ suspended: bool = False
 """Nothing is activated or patched, whoever asks: autotrack is kept off under pytest (`bootstrap.suspend`)."""
 
 settings_of_program: Callable[[], tuple[Any, ...]] = tuple
-"""Tells what the program has set by calls, for its workers; () where it has set nothing. Others know it and put it here:
-a module that their imports pass through would set it back."""
+"""Tells what the program has set by calls, for its workers; () where it has set nothing.
+
+Others know it and put it here: a module that their own imports pass through would set it back.
+"""
 
 RANK_VARIABLES = (
     ("RANK", "WORLD_SIZE"),
