@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autotrack.hooks.calls import Call, Replace
 from autotrack.hooks.light import Watcher
-from autotrack.integrations.options import IntegrationConfig
 from autotrack.tracking import transport
+
+if TYPE_CHECKING:
+    from autotrack.integrations.options import IntegrationConfig
 
 
 def instrument(watcher: Watcher, configuration: Callable[[], IntegrationConfig]) -> None:

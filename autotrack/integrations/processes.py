@@ -18,14 +18,16 @@ import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autotrack import config, process
 from autotrack.hooks.calls import Call, Replace
 from autotrack.hooks.light import Watcher
 from autotrack.integrations import registry
-from autotrack.integrations.options import IntegrationConfig
 from autotrack.tracking import scope, transport
+
+if TYPE_CHECKING:
+    from autotrack.integrations.options import IntegrationConfig
 
 KEY = "autotrack"
 """Our entry among the data with which a process is prepared; `multiprocessing` ignores what it does not know."""

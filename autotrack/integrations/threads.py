@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from autotrack.hooks.calls import Call
 from autotrack.hooks.light import Watcher
-from autotrack.integrations.options import IntegrationConfig
 from autotrack.tracking import scope
+
+if TYPE_CHECKING:
+    from autotrack.integrations.options import IntegrationConfig
 
 _submitted: WeakKeyDictionary[Any, scope.Stack] = WeakKeyDictionary()
 
