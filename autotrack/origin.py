@@ -13,11 +13,11 @@ from collections.abc import Collection
 from functools import lru_cache
 from types import FrameType, MemberDescriptorType, ModuleType
 
+from autotrack import cells
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-from autotrack import cells
 
 TRANSPARENT = frozenset({"autotrack", "wrapt", "joblib", "dask", "distributed", "ray", "concurrent", "multiprocessing"})
 """Packages that call on behalf of whoever called them: whose call it is, is asked of the frame above."""
