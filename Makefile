@@ -10,15 +10,17 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO := .demo
 
-.PHONY: help demo test check bench soak fuzz format readme clean
+.PHONY: help demo test check bench growth house soak fuzz format readme clean
 
 help:
 	@echo "make demo    see it work: an untouched training script, and what was recorded of it"
 	@echo "make test    the whole test suite"
 	@echo "make check   static checks, then the whole test suite"
-	@echo "make bench   what recording costs, against its budgets"
+	@echo "make bench   what recording costs, against its budgets, and README.md's table of it"
+	@echo "make growth  how that cost grows with rows, candidates and runs"
 	@echo "make soak    kill programs that record at 200 random moments, and see that nothing is lost"
 	@echo "make fuzz    look for input that crashes a parser: two minutes each"
+	@echo "make house   the code measured against the house's style"
 	@echo "make format  format the code"
 	@echo "make readme  write the generated tables of README.md anew"
 	@echo "make clean   remove what these made"
@@ -51,7 +53,14 @@ check: $(VENV)/.installed-dev
 	$(MAKE) test
 
 bench: $(VENV)/.installed-dev
-	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
+	-$(BIN)/python benchmarks/run.py --write $(BENCH_ARGS)
+	$(BIN)/python tools/readme.py --write
+
+growth: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/growth.py
+
+house: $(VENV)/.installed-dev
+	$(BIN)/python tools/house.py
 
 soak: $(VENV)/.installed-dev
 	$(BIN)/python tools/soak.py $(SOAK_ARGS)

@@ -145,13 +145,16 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'autotrack' has no attribute {name!r}")
     from importlib import import_module
 
-    if home is None:
-        return import_module(f"autotrack.{name}")
-    if home == "autotrack.tracking.current_run":
-        # A signal handler may log once a run is open: it must not come into the middle of this import then.
-        import_module("autotrack.tracking.fluent")
-    value = globals()[name] = getattr(import_module(home), name)
-    return value
+    from autotrack.late import loading
+
+    with loading():
+        if home is None:
+            return import_module(f"autotrack.{name}")
+        if home == "autotrack.tracking.current_run":
+            # A signal handler may log once a run is open: it must not come into the middle of this import then.
+            import_module("autotrack.tracking.fluent")
+        value = globals()[name] = getattr(import_module(home), name)
+        return value
 
 
 def __dir__() -> list[str]:

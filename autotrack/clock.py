@@ -36,3 +36,8 @@ now = _system_now
 
 new_id = _random_id
 """A new id: 32 hexadecimal digits."""
+
+
+def is_fixed() -> bool:
+    """Whether a test has fixed the time, and wants the same record of each run of it."""
+    return now is not _system_now

@@ -1,13 +1,13 @@
 """The budgets of the design (section 11), measured beside plain Python and MLflow.
 
-    python benchmarks/run.py [--mlflow-python PATH] [--only NAME ...] [--repeats N] [--json FILE]
+    python benchmarks/run.py [--mlflow-python PATH | --no-mlflow] [--only NAME ...] [--repeats N] [--write]
 
 Each case is measured in whole child processes, the sides taking turns, so that a machine that is slow for a while is
-slow for all of them. Of the repeats the best counts: what else the machine does only ever adds. MLflow needs an
-interpreter of its own with `mlflow` and `scikit-learn`; its column is empty without one, and it gets fewer repeats and
-counts, since it takes so long. The cases of servers run where BENCHMARK_POSTGRES_URL and BENCHMARK_MARIADB_URL name
-one; each child makes a database of its own there, and drops it. POSIX only. Exits with status 1 where a budget is
-exceeded.
+slow for all of them. Of the repeats the median counts. MLflow has an interpreter of its own, which is made once in
+`.mlflow`; it gets fewer repeats and counts, since it takes so long. `--write` puts the figures into
+`benchmarks/results.json`, which README.md's table is made of: those of a part of the cases beside what is there. The
+cases of servers run where BENCHMARK_POSTGRES_URL and BENCHMARK_MARIADB_URL name one; each child makes a database of its
+own there, and drops it. POSIX only. Exits with status 1 where a budget is exceeded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import results
 from cases import CASES, Case, Figures, Row, environment, interpreter
+from environments import mlflow_python
+from results import shown
 
 SIDES = ("autotrack", "plain", "mlflow")
 WIDTHS = (53, 10, 11, 11, 11, 9)
@@ -97,15 +100,6 @@ def line_of(row: Row, measured: Measured) -> dict[str, object]:
     }  # fmt: skip
 
 
-def shown(value: object, unit: str = "") -> str:
-    """A figure as a person reads it."""
-    if value is None:
-        return ""
-    assert isinstance(value, (int, float))
-    digits = 0 if abs(value) >= 1000 or value == int(value) else 2 if abs(value) < 10 else 1
-    return f"{value:,.{digits}f} {unit}".rstrip()
-
-
 def print_line(line: Mapping[str, object]) -> None:
     """Print one case's figures as a row of the table."""
     unit = str(line["unit"])
@@ -125,7 +119,9 @@ def print_head() -> None:
     """Print what the machine is, and the head of the table."""
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     print(f"Python {platform.python_version()}, {platform.system()}, {os.cpu_count()} cores, load {load}")
-    print("autotrack and MLflow: the figure that has a budget (over plain Python where that has a column); the best of")
+    print(
+        "autotrack and MLflow: the figure that has a budget (over plain Python where that has a column); the median of"
+    )
     print("the repeats. The last figure: how many times better autotrack is than MLflow.")
     heads = ("", "budget", "autotrack", "plain", "MLflow", "times")
     print(
@@ -150,17 +146,20 @@ def main() -> int:
     names = [case.name for case in CASES]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mlflow-python", metavar="PATH", help="interpreter that has mlflow and scikit-learn")
+    parser.add_argument("--no-mlflow", action="store_true", help="leave MLflow's column empty")
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=f"of {', '.join(names)}")
     parser.add_argument("--repeats", type=int, metavar="N", help="instead of each case's own number")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument("--write", action="store_true", help=f"keep the figures in {results.FILE.name}")
     options = parser.parse_args()
+    if options.mlflow_python is None and not options.no_mlflow:
+        options.mlflow_python = mlflow_python()
     print_head()
     lines = []
     for line in lines_of(options):
         print_line(line)
         lines.append(line)
-    if options.json:
-        options.json.write_text(json.dumps(lines, indent=1))
+        if options.write:  # at once: whoever stops it keeps what there is
+            results.keep(lines, options.mlflow_python)
     return int(any(line["verdict"] == "OVER" for line in lines))
 
 

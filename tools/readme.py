@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import sys
 import typing
@@ -66,7 +67,19 @@ def journal() -> str:
     return table(("`t`", "event", "fields"), rows)
 
 
-SECTIONS: dict[str, Callable[[], str]] = {"settings": settings, "commands": commands, "events": journal}
+def benchmarks() -> str:
+    """What recording costs, as `make bench` has measured it last."""
+    sys.path.insert(0, str(FILES[0].parent / "benchmarks"))
+    table_of_results: Callable[[], str] = importlib.import_module("results").table
+    return table_of_results()
+
+
+SECTIONS: dict[str, Callable[[], str]] = {
+    "settings": settings,
+    "commands": commands,
+    "events": journal,
+    "benchmarks": benchmarks,
+}
 
 
 def written(text: str) -> str:

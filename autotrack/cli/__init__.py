@@ -23,6 +23,7 @@ COMMANDS = {
     "run": "run a Python program and record what it trains",
     "ls": "list runs",
     "show": "show all about one run",
+    "explain": "say what of a run was recorded, what was left out and why, and what recording it took",
     "files": "list the files of a run, or bring them here",
     "models": "list registered models, predict with a model, or serve it",
     "doctor": "check the set-up: settings, integrations, zero-code start, store, journals, past trouble",

@@ -10,6 +10,7 @@ from typing import Any
 from autotrack import records
 from autotrack.cli import terminal
 from autotrack.events import DatasetInfo, ErrorInfo
+from autotrack.tracking import cost
 
 BEST_TRIALS = 10
 """Trials that are shown."""
@@ -77,6 +78,12 @@ def metrics(data: records.RunData) -> list[str]:
         cells = [f"{terminal.number(value)} @{step}" for value, step in zip(values, steps, strict=True)]
         rows.append((key, *cells, str(one.count)))
     return _table(("name", "last @step", "min", "max", "points"), rows, right=(1, 2, 3, 4))
+
+
+def tags(data: records.RunData) -> list[str]:
+    """Tags by name, but for those that `autotrack explain` puts into words."""
+    told = (cost.COST_TAG, cost.SKIPPED_TAG)
+    return terminal.pairs(sorted(item for item in data.tags.items() if not item[0].startswith(told)))
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:

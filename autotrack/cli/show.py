@@ -88,7 +88,7 @@ def lines(found: Everything, width: int, now: int) -> list[str]:
         ("Error", sections.error(run.info.error)),
         ("Parameters", sections.params(run.data, width)),
         ("Metrics", sections.metrics(run.data)),
-        ("Tags", terminal.pairs(sorted(run.data.tags.items()))),
+        ("Tags", sections.tags(run.data)),
         ("Datasets", sections.datasets(run.inputs)),
         ("Preparation steps", sections.fits([fit for fit in found.fits if fit.run_id is None])),
         ("Fits", sections.fits([fit for fit in found.fits if fit.run_id is not None])),

@@ -17,8 +17,9 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from time import perf_counter
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 from autotrack import origin
 from autotrack.errors import AutotrackError
@@ -94,13 +95,25 @@ class Entry:
         self.after = f"{target}, after the call"
 
 
+class Account(Protocol):
+    """What the time is charged to that handlers take."""
+
+    def begin(self) -> None:
+        """A call is known to be of this account."""
+
+    def charge(self, seconds: float) -> None:
+        """It has ended, and its handlers took so long."""
+
+
 _running: ContextVar[Event | None] = ContextVar("autotrack_running", default=None)
+_handling: ContextVar[Event | None] = ContextVar("autotrack_handling", default=None)
+"""The event whose handlers are at work here."""
 
 
 class Event:
     """The handlers' side of one call, linked to the calls around it. `begin`, then one of `returned` and `raised`."""
 
-    __slots__ = ("_entries", "_key", "_outer", "_started", "call")
+    __slots__ = ("_account", "_entries", "_key", "_outer", "_spent", "_started", "call")
 
     def __init__(self, call: Call, entries: tuple[Entry, ...]) -> None:
         self.call = call
@@ -109,17 +122,26 @@ class Event:
         """`id` of the instance, 0 when the call is over: a copied context may outlive it."""
         self._outer = _running.get()
         self._started: list[tuple[Entry, Generator[Replace | None, Any, None]]] = []
+        self._account: Account | None = None
+        self._spent = 0.0
+        """Seconds that the handlers took; while they are at work, less the time at which they began."""
 
     def begin(self) -> None:
         """Run the parts before the call, outermost handler first."""
+        begun = perf_counter()
         _running.set(_QUIET)
+        _handling.set(self)
         for entry in self._entries:
             guard.call(entry.health, entry.before, _start, entry, self.call, self._started)
+        _handling.set(None)
         _running.set(self)
+        self._spent = perf_counter() - begun
 
     def returned(self, result: Any) -> None:
         """Run the parts after the call, innermost handler first."""
+        self._spent -= perf_counter()
         _running.set(_QUIET)
+        _handling.set(self)
         try:
             while self._started:
                 entry, steps = self._started.pop()
@@ -129,7 +151,9 @@ class Event:
 
     def raised(self, error: BaseException) -> None:
         """Run the parts after a call that raised; the exception comes out of it as it went in."""
+        self._spent -= perf_counter()
         _running.set(_QUIET)
+        _handling.set(self)
         trace, context, cause = error.__traceback__, error.__context__, error.__cause__
         suppress = error.__suppress_context__
         try:
@@ -157,8 +181,12 @@ class Event:
     def _close(self) -> None:
         """Nothing of the call may stay alive in a context that was copied while it was in progress."""
         _running.set(self._outer)
+        _handling.set(None)
         self._key = 0
         del self.call
+        account, self._account = self._account, None
+        if account is not None:
+            account.charge(self._spent + perf_counter())
 
 
 _QUIET = Event(Call(None, "", None, (), {}), ())
@@ -174,6 +202,14 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         _running.set(outer)
+
+
+def charge_to(account: Account) -> None:
+    """In a handler: the call is of this account, and what handlers take of it is charged to it when it has ended."""
+    event = _handling.get()
+    if event is not None and event._account is None:
+        event._account = account
+        account.begin()
 
 
 def due(entries: tuple[Entry, ...], instance: Any) -> tuple[Entry, ...]:

@@ -77,11 +77,6 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def state_names() -> list[str]:
-    """Names of all integrations."""
-    return list(_states)
-
-
 def configuration(name: str) -> IntegrationConfig:
     """The configuration of an integration as it is now.
 

@@ -12,9 +12,18 @@ from autotrack.tracking.run import RunWriter
 T = TypeVar("T")
 
 
+WORSE = 'log_models="best": an earlier model of the run has a better score'
+"""Why the model of a training call is left out."""
+
+
 def suffix_of(number: int) -> str:
     """What is put behind the names of what the second and later training calls of a run leave."""
     return f"_{number}" if number > 1 else ""
+
+
+def off(option: str) -> str:
+    """Why something is left out that an option switches off."""
+    return f"the option {option} is off"
 
 
 def submit(run: RunWriter, job: Callable[[], None], size: int, what: str) -> None:
@@ -26,7 +35,7 @@ def submit(run: RunWriter, job: Callable[[], None], size: int, what: str) -> Non
         size: Bytes that it holds in memory.
         what: What it records, in words.
     """
-    if not run.recorder.worker.submit(job, size):
+    if not run.recorder.worker.submit(job, size, run.cost):
         run.degrade(f"recording fell behind: {what} are left out")
 
 

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from autotrack import clock, events, records
 from autotrack.errors import NotFoundError
+from autotrack.tracking import recorder
 from autotrack.tracking.access import Access
+from autotrack.tracking.explaining import Explanation, explained
 from autotrack.tracking.values import checked_filter, checked_id, checked_int, checked_texts, explicit_param
 
 TRIAL_TAG = "autotrack.trial"
@@ -89,6 +91,18 @@ class DetailCalls(Access):
         info = reader.run(run_id).info
         before = [fit for fit in reader.preparations(info.session_id) if fit.start_time <= (info.end_time or 2**63)]
         return before + fits
+
+    def explain(self, run_id: str) -> Explanation:
+        """What of a run was recorded, what was left out and why, and what recording it has taken.
+
+        Raises:
+            NotFoundError: There is no such run.
+        """
+        own = recorder.existing(self.location)
+        if own is not None:
+            self.reader  # noqa: B018 - what waits is done, and moved into the store: its cost is known then
+            own.tell_costs()
+        return explained(self.reader, checked_id(run_id, "run_id"))
 
     def get_session(self, session_id: str) -> records.Session:
         """A session.

@@ -54,10 +54,13 @@ class Album:
     def put(self, data: bytes, name: str) -> None:
         """Store a figure behind the caller, under this file name or one like it; equal content is stored once."""
         run = self._run
-        if run is None or len(data) > MAX_BYTES or self.is_full():
+        if run is None or self.is_full():
+            return
+        if len(data) > MAX_BYTES:
+            run.skip("figure", f"{name} is larger than {MAX_BYTES} bytes")
             return
         self.taken += 1
-        if not run.recorder.worker.submit(lambda: self._store(run, data, name), len(data)):
+        if not run.recorder.worker.submit(lambda: self._store(run, data, name), len(data), run.cost):
             run.degrade(f"the figure {name} was not stored: too much waits to be recorded")
 
     def _store(self, run: RunWriter, data: bytes, name: str) -> None:

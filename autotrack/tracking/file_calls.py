@@ -16,6 +16,7 @@ from autotrack.errors import ArtifactError, InvalidArgumentError, NotFoundError
 from autotrack.streams import blocks
 from autotrack.tracking import rendering
 from autotrack.tracking.access import Access
+from autotrack.tracking.cost import storing
 from autotrack.tracking.frames import frame_of_tables
 from autotrack.tracking.tables import table_of
 from autotrack.tracking.values import checked_experiment_id, checked_file, checked_text, checked_texts
@@ -38,8 +39,9 @@ class FileCalls(Access):
         if local.is_dir():
             self.log_artifacts(run_id, local, _joined(folder, local.name))
             return
-        artifacts = self.attached_writer(run_id).artifacts(show_progress=True)
-        self._note(run_id, [artifacts.put_file(local, _joined(folder, local.name))])
+        run = self.attached_writer(run_id)
+        with storing(run.cost):
+            self._note(run_id, [run.artifacts(show_progress=True).put_file(local, _joined(folder, local.name))])
 
     def log_artifacts(self, run_id: str, local_dir: str | os.PathLike[str], artifact_path: str | None = None) -> None:
         """Store copies of all files of a local folder among a run's artifacts.
@@ -50,8 +52,9 @@ class FileCalls(Access):
             ArtifactError: A file cannot be read or stored.
         """
         local, folder = local_file(local_dir, "local_dir"), _inside(artifact_path, "artifact_path")
-        artifacts = self.attached_writer(run_id).artifacts(show_progress=True)
-        self._note(run_id, artifacts.put_folder(local, folder))
+        run = self.attached_writer(run_id)
+        with storing(run.cost):
+            self._note(run_id, run.artifacts(show_progress=True).put_folder(local, folder))
 
     def log_text(self, run_id: str, text: str, artifact_file: str) -> None:
         """Store text, as UTF-8, as one of a run's artifacts.
@@ -203,7 +206,8 @@ class FileCalls(Access):
                     if not isinstance(block, (bytes, bytearray, memoryview)):
                         raise InvalidArgumentError("stream", stream, "a file that is open for reading bytes, not text")
                     out.write(block)
-            self._note(run_id, [run.artifacts().put_file(copy, file)])
+            with storing(run.cost):
+                self._note(run_id, [run.artifacts().put_file(copy, file)])
 
     def log_bytes(self, run_id: str, data: bytes, artifact_file: str) -> None:
         """Store bytes as one of a run's artifacts.
@@ -215,8 +219,9 @@ class FileCalls(Access):
         """
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise InvalidArgumentError("data", data, "bytes")
-        artifacts = self.attached_writer(run_id).artifacts()
-        self._note(run_id, [artifacts.put_bytes(checked_file(artifact_file), bytes(data))])
+        run = self.attached_writer(run_id)
+        with storing(run.cost):
+            self._note(run_id, [run.artifacts().put_bytes(checked_file(artifact_file), bytes(data))])
 
     def load_text(self, run_id: str, artifact_file: str) -> str:
         """A file of a run's artifacts as text.

@@ -219,7 +219,9 @@ def _spread_rows(total: int, count: int) -> Any:
     import numpy
 
     places = numpy.arange(1, count + 1) * 0.6180339887498949 % 1.0
-    return numpy.unique((places * total).astype(numpy.int64))
+    rows = (places * total).astype(numpy.int64)
+    rows.sort()  # `numpy.unique` goes by hashes since 2.3, which takes three times as long
+    return rows[numpy.append(True, rows[1:] != rows[:-1])]
 
 
 def _picked(data: Any, rows: Any) -> Any:

@@ -8,6 +8,7 @@ Names and arguments are MLflow's where the two mean the same. Logging without an
 from __future__ import annotations
 
 from collections.abc import Mapping
+from time import perf_counter
 from typing import Any
 
 from autotrack import clock
@@ -77,7 +78,14 @@ def log_metric(
         run = explicit_run() if run_id is None else None
         if run is None or run.status != "RUNNING":
             run = writer_for(run_id)
-        run.log_metric(key, value, step, timestamp)
+        timed = run.cost.logging
+        timed.count += 1
+        if timed.count < timed.due:
+            run.log_metric(key, value, step, timestamp)
+        else:
+            begun = perf_counter()
+            run.log_metric(key, value, step, timestamp)
+            timed.took(perf_counter() - begun)
     elif _is_on_accelerator(value):
         writer_for(run_id).log_tensor(key, value, step, timestamp)
     else:

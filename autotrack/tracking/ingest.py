@@ -44,11 +44,18 @@ PRUNE_AFTER = 600.0
 PRUNE_ELSEWHERE_AFTER = 7 * 86_400.0
 """The same, where the process may have ended or not."""
 
+MAX_WEIGHED = 1_000
+"""Events of a batch that are looked at in order to know whose they are."""
+
+OnShare = Callable[[str, float], None]
+
 MAX_WAIT = 30.0
 """Seconds between attempts when the store is away for long."""
 
 
-def ingest_file(store: Store, path: Path, offset: int | None = None, own: bool = False) -> int:
+def ingest_file(
+    store: Store, path: Path, offset: int | None = None, own: bool = False, on_share: OnShare | None = None
+) -> int:
     """Move what is new in one journal into the store.
 
     Args:
@@ -56,6 +63,7 @@ def ingest_file(store: Store, path: Path, offset: int | None = None, own: bool =
         path: The journal.
         offset: Where the store stands, if the caller knows.
         own: It is this process's journal.
+        on_share: Told, of each run in it, how many seconds of processor time that took.
 
     Returns:
         The offset that the store stands at afterwards.
@@ -74,6 +82,7 @@ def ingest_file(store: Store, path: Path, offset: int | None = None, own: bool =
         return 0
     at = journal_offset(store, opened.journal_id) if offset is None else offset
     while True:
+        begun = time.thread_time()
         chunk = journal_reading.read(path, at, sealed=opened.sealed)
         if chunk.end == at:
             return at
@@ -81,6 +90,21 @@ def ingest_file(store: Store, path: Path, offset: int | None = None, own: bool =
             at = journal_offset(store, opened.journal_id)
             continue
         at = chunk.end
+        if on_share is not None:
+            _share_out(chunk.events, time.thread_time() - begun, on_share)
+
+
+def _share_out(batch: Sequence[events.Event], seconds: float, on_share: OnShare) -> None:
+    """Share the time of a batch out among the runs in it, by events; of a big batch by some of them."""
+    some = batch[:: len(batch) // MAX_WEIGHED + 1]
+    weights: dict[str, int] = {}
+    for event in some:
+        run_id = getattr(event, "run_id", None)
+        if run_id:
+            weights[run_id] = weights.get(run_id, 0) + 1 + len(getattr(event, "steps", ()))
+    whole = sum(weights.values())
+    for run_id, weight in weights.items():
+        on_share(run_id, seconds * weight / whole)
 
 
 def _changed(path: Path) -> int:
@@ -256,6 +280,7 @@ class IngestThread:
         settings: Settings,
         on_trouble: Callable[[str], None],
         on_tick: Callable[[], None] | None = None,
+        on_share: OnShare | None = None,
     ) -> None:
         self.problem = ""
         self._location = location
@@ -264,6 +289,7 @@ class IngestThread:
         self._on_trouble = on_trouble
         self._on_tick = on_tick
         self._store: Store | None = None
+        self._on_share = on_share
         self._offset: int | None = None
         self._synced = 0
         self._failures = 0
@@ -276,6 +302,11 @@ class IngestThread:
         self._urgent = False
         self._stop = False
         self._thread: threading.Thread | None = None
+
+    @property
+    def passes(self) -> int:
+        """How often it has looked at the journal."""
+        return self._passes
 
     @property
     def offset(self) -> int:
@@ -300,13 +331,17 @@ class IngestThread:
                 self._thread = thread
         return True
 
-    def flush(self, seconds: float) -> bool:
+    def flush(self, seconds: float, progress: Callable[[str], None] | None = None) -> bool:
         """Wait until all that is in the journal now is in the store.
+
+        Args:
+            seconds: How long to wait at most.
+            progress: Called now and then with how much is left, in words.
 
         Returns:
             False when the store is away, the disk full or the time up.
         """
-        return self._reach(seconds, None) and not self._journal.waiting()
+        return self._reach(seconds, progress) and not self._journal.waiting()
 
     def finish(self, seconds: float, progress: Callable[[str], None] | None = None) -> bool:
         """The last passes, at exit, for a journal that is closed; the thread ends.
@@ -410,7 +445,7 @@ class IngestThread:
             return
         store = self._store = Store.open(self._location.url)
         if news:
-            offset = ingest_file(store, self._journal.path, self._offset, own=True)
+            offset = ingest_file(store, self._journal.path, self._offset, own=True, on_share=self._on_share)
             self._offset = None if store.is_gone() else offset
         else:
             beat_journal(store, self._journal.journal_id, clock.now())

@@ -25,6 +25,7 @@ from autotrack.models import load_model as load_local_model
 from autotrack.models.flavors import FLAVORS, flavor_of
 from autotrack.records import LoggedModel
 from autotrack.tracking import current_run, model_registry
+from autotrack.tracking.cost import storing
 from autotrack.tracking.registry_names import checked_model_name
 from autotrack.tracking.run import RunWriter
 from autotrack.tracking.values import checked_key
@@ -220,10 +221,11 @@ def log_model(
     run = current_run.writer_for(run_id)
     models = run.models()
     model_id = clock.new_id()
-    folder, saved = _saved(
-        models, None, flavor, model, signature=signature, input_example=input_example,
-        metadata=dict(metadata) if metadata else None, run_id=run.run_id, artifact_path=name, **options,
-    )  # fmt: skip
+    with storing(run.cost):
+        folder, saved = _saved(
+            models, None, flavor, model, signature=signature, input_example=input_example,
+            metadata=dict(metadata) if metadata else None, run_id=run.run_id, artifact_path=name, **options,
+        )  # fmt: skip
     return _announce(run, model_id, name, models, folder, saved, registered=registered_model_name)
 
 

@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from autotrack import callsite
+from autotrack.hooks import calls
 from autotrack.origin import attribute_of
 from autotrack.tracking.run import RunWriter
 from autotrack.tracking.values import safe_number
@@ -117,8 +118,14 @@ class PostHoc:
         self._models.put(model, Fitted(run, type(model).__name__, integration))
 
     def fitted(self, model: Any) -> Fitted | None:
-        """What is known of a model; None where it was not fitted in a recorded run."""
-        return self._models.get(model)
+        """What is known of a model; None where it was not fitted in a recorded run.
+
+        In a handler: what it takes is charged to that run.
+        """
+        found = self._models.get(model)
+        if found is not None:
+            calls.charge_to(found.run.cost)
+        return found
 
     def remember(self, predictions: Any, fitted: Fitted, data: str, frame: FrameType | None = None) -> None:
         """A model returned predictions to a frame."""
@@ -189,6 +196,7 @@ class PostHoc:
         """One more value of a metric that was computed after the fit; the first has step 0."""
         if safe_number(value) is None:
             return
+        calls.charge_to(run.cost)
         with self._lock:
             counts = self._counts.setdefault(run, {})
             step = counts[key] = counts.get(key, -1) + 1

@@ -25,6 +25,7 @@ from autotrack.tracking import job as jobs
 from autotrack.tracking.ingest import IngestThread
 from autotrack.tracking.job import Job
 from autotrack.tracking.journal import Journal
+from autotrack.tracking.ledger import NOT_OF_THE_PROGRAM, Ledger, told_so_far
 from autotrack.tracking.progress import Progress
 from autotrack.tracking.redaction import redact
 from autotrack.tracking.run import Root, RunWriter
@@ -35,8 +36,8 @@ from autotrack.tracking.worker import Worker
 MAX_ATTACHED = 1_000
 """Runs of other processes whose writers are kept."""
 
-NOT_OF_THE_PROGRAM = ("client", "trial")
-"""Sources of runs that need not tell of this process: what they say is what they are given."""
+MAX_FLUSH = 2.0
+"""Seconds that are waited at exit in order to know what the ingest took."""
 
 STARTED_BY_TAG = "autotrack.started_by_run"
 """The run that was open where this program was started, where that run is in another store."""
@@ -59,6 +60,7 @@ class Recorder:
         self.worker = Worker()
         self.runs: dict[str, RunWriter] = {}
         self.attached: dict[str, RunWriter] = {}
+        self._ledger = Ledger()
         self._journal: Journal | None = None
         self._thread: IngestThread | None = None
         self._load: SystemMetrics | None = None
@@ -95,7 +97,7 @@ class Recorder:
                 settings = config.settings()
                 load = self._load = SystemMetrics(settings)
                 tick = partial(self._on_tick, load)
-                self._thread = IngestThread(self.location, journal, settings, self._on_trouble, tick)
+                self._thread = IngestThread(self.location, journal, settings, self._on_trouble, tick, self._on_share)
                 self._thread.start()
                 self._journal = journal
                 _close_with_pool()
@@ -128,6 +130,21 @@ class Recorder:
 
     def _on_tick(self, load: SystemMetrics) -> None:
         load.tick([run for run in list(self.runs.values()) if run.source not in NOT_OF_THE_PROGRAM])
+
+        if self._thread is not None:
+            self.write_all(self._ledger.tell(self._ledger.settled(self._thread.passes)))
+
+    def _on_share(self, run_id: str, seconds: float) -> None:
+        """What moving a run's events into the store took."""
+        run = self.writer_of(run_id)
+        cost = run.cost if run is not None else self._ledger.cost_of(run_id)
+        if cost is not None:
+            cost.ingest += seconds
+
+    def tell_costs(self) -> None:
+        """Write down now what recording the runs of this process has taken so far."""
+        if self._journal is not None and not scope.is_off():
+            self.write_all([*self._ledger.tell(self._ledger.ended()), *told_so_far(self.runs.values())])
 
     def _on_trouble(self, reason: str) -> None:
         for run in list(self.runs.values()):
@@ -292,6 +309,8 @@ class Recorder:
     def forget(self, run: RunWriter) -> None:
         """A run has ended."""
         self.runs.pop(run.run_id, None)
+        if self._thread is not None:
+            self._ledger.add(run, self._thread.passes)
 
     def flush(self, seconds: float | None = None) -> bool:
         """Have all that was recorded so far in the store: what waits in the background and in the journal.
@@ -324,6 +343,7 @@ class Recorder:
         progress = Progress(config.settings().drain_seconds)
         try:
             self._finish_jobs(progress)
+            self._finish_costs(thread, progress)
             self._close_journal()
             done = thread.finish(progress.left(), progress)
         finally:  # Ctrl-C ends the wait, not the journal
@@ -337,6 +357,13 @@ class Recorder:
             progress.end()
             console.say(f"{self.worker.waiting()} recordings were not finished in time and are lost")
         self.worker.stop(progress.left())
+
+    def _finish_costs(self, thread: IngestThread, progress: Progress) -> None:
+        """Most of the ingest of a short program comes now: it belongs to what its runs took."""
+        if self._ledger.ended():
+            thread.flush(min(progress.left(), MAX_FLUSH), progress)
+            with guard.shield(guard.health("tracking", breaker=False), "costs"):
+                self.write_all(self._ledger.tell(self._ledger.ended()))
 
     def _close_journal(self) -> None:
         with self._lock:
@@ -372,6 +399,7 @@ class Recorder:
         self.attached.update(self.runs)
         self.runs = {}
         self._attended = None
+        self._ledger.clear()
         for run in self.attached.values():
             run.reset_after_fork()
 

@@ -18,6 +18,7 @@ from autotrack.hooks import guard
 from autotrack.store.location import artifact_uri
 from autotrack.store.places import ROOT_TAG, kept_uri
 from autotrack.tracking import counting
+from autotrack.tracking.cost import SKIPPED_TAG, Cost
 from autotrack.tracking.redaction import REDACTED, redact
 from autotrack.tracking.values import safe_number, safe_params, safe_tag, storable
 
@@ -63,6 +64,7 @@ class RunWriter:
         log_system_metrics: Whether the load of the machine is recorded; None where the settings decide.
         job: The distributed job whose run this is, if it is one's.
         gone_ranks: Ranks of it that were seen to end while the run was open.
+        cost: What recording it has taken so far.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class RunWriter:
         self.log_system_metrics: bool | None = None
         self.job: Job | None = None
         self.gone_ranks: list[int] = []
+        self.cost = Cost()
         self._artifact_root: Root | None = None
         self._inherited = False
         self._shared = False
@@ -279,7 +282,7 @@ class RunWriter:
                 self._handed.append(self._ring)
                 self._ring = []
         # To read is to wait for the accelerator: that is not the training thread's to do.
-        if full and not self.recorder.worker.submit(self._read_handed):
+        if full and not self.recorder.worker.submit(self._read_handed, cost=self.cost):
             self._read_handed()
 
     def _read_handed(self) -> None:
@@ -403,6 +406,15 @@ class RunWriter:
         """The time, but not one before the run began: clocks are set back, and those of two machines differ."""
         now = clock.now()
         return now if now >= self.start_time else self.start_time + int((monotonic() - self._born) * 1000)
+
+    def skip(self, what: str, reason: str) -> None:
+        """Say of the run that something was left out, as it should be; what is left out by a failure degrades it.
+
+        Args:
+            what: What one misses: `model`, `training_metrics`, `confusion_matrix`, `dataset`, ...
+            reason: Why, and what to do in order to have it.
+        """
+        self.set_tags({SKIPPED_TAG + what: reason})
 
     def end(
         self,

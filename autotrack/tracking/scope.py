@@ -152,12 +152,6 @@ def is_off() -> bool:
     return any(frame.kind == "off" for frame in stack())
 
 
-def in_training() -> bool:
-    """Whether this context is inside a training call that is being recorded (or deliberately is not)."""
-    frames = stack()
-    return bool(frames) and frames[-1].kind == "training"
-
-
 def silenced() -> bool:
     """Whether a hooked call has nothing to record here: inside a training call, or switched off."""
     frames = stack()

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import msgspec
 
 from autotrack import cells, clock, events, origin, process
+from autotrack.hooks import calls
 from autotrack.tracking import current_experiment, current_run, failure, recorder, scope
 from autotrack.tracking.redaction import redact_mapping
 from autotrack.tracking.run import RunWriter
@@ -69,6 +70,8 @@ class Training:
         self._frame = scope.Frame("training", run)
         self._pid = os.getpid()
         self._start = 0.0
+        if run is not None:
+            calls.charge_to(run.cost)
 
     def __enter__(self) -> Training:
         self.open()

@@ -11,8 +11,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from autotrack.hooks import guard
+from autotrack.tracking import cost as costs
 from autotrack.tracking import resting, scope
 
 Job = Callable[[], None]
@@ -50,7 +52,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._lock = threading.Condition()
-        self._jobs: deque[tuple[Job, int, float]] = deque()
+        self._jobs: deque[tuple[Job, int, float, costs.Cost | None]] = deque()
         self._bytes = 0
         self._busy = False
         self._patient_until = 0.0
@@ -58,12 +60,13 @@ class Worker:
         self._thread: threading.Thread | None = None
         self._at_once: bool | None = None
 
-    def submit(self, job: Job, size: int = 0) -> bool:
+    def submit(self, job: Job, size: int = 0, cost: costs.Cost | None = None) -> bool:
         """Have a job done behind the caller.
 
         Args:
             job: What to do; an exception in it is recorded for `autotrack doctor` and goes no further.
             size: Bytes that it holds in memory until it is done.
+            cost: That of the run that it is for.
 
         Returns:
             False when too much waits already; the job is not done then.
@@ -71,7 +74,9 @@ class Worker:
         with self._lock:
             if self._jobs and (self._bytes + size > MAX_BYTES or len(self._jobs) >= MAX_JOBS):
                 return False
-            self._jobs.append((job, size, time.monotonic() + PATIENCE))
+            self._jobs.append((job, size, time.monotonic() + PATIENCE, cost))
+            if cost is not None:
+                cost.pending += 1
             self._bytes += size
             if self._at_once is None:
                 self._at_once = ends_without_notice()
@@ -137,7 +142,7 @@ class Worker:
         """
         with self._lock:
             thread, self._thread = self._thread, None
-            self._bytes -= sum(size for _, size, _ in self._jobs)
+            self._bytes -= sum(size for _, size, *_ in self._jobs)
             self._jobs.clear()
             self._lock.notify_all()
         if thread is not None and thread is not threading.current_thread():
@@ -192,10 +197,10 @@ class Worker:
         with self._lock:
             if not self._jobs:
                 return True
-            job, size, self._patient_until = self._jobs.popleft()
+            job, size, self._patient_until, cost = self._jobs.popleft()
             self._busy = True
         try:
-            with resting.work():
+            with resting.work(), nullcontext() if cost is None else costs.behind(cost):
                 guard.call(guard.health("tracking", breaker=False), "background job", job)
         except SystemExit:  # a model's own `predict` may do that
             guard.health("tracking", breaker=False).note("background job", "it called sys.exit, which ended it alone")

@@ -7,6 +7,7 @@ SIDE is `plain`, `autotrack` or `mlflow`; FOLDER is empty and the child's own. E
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -65,6 +66,18 @@ def resident_bytes() -> int:
             return int(file.read().split()[1]) * resource.getpagesize()
     except OSError:  # not Linux: the highest so far, in bytes on macOS
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def growth(work: Callable[[], object], count: int, module: Any) -> dict[str, float]:
+    """Do something twice over, the first time in order to have all loaded; how memory grows the second time."""
+    work()
+    settle(module)
+    gc.collect()
+    before = resident_bytes()
+    work()
+    settle(module)
+    gc.collect()
+    return {"grown_per_thousand": 1000 * (resident_bytes() - before) / count, "resident_mb": before / 1e6}
 
 
 def timed(work: Callable[[], object]) -> tuple[float, float]:

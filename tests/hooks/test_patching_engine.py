@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import threading
+import time
 import traceback
 import types
 import weakref
@@ -23,6 +24,7 @@ import pytest
 import wrapt
 
 from autotrack.hooks import chains, guard, layers
+from autotrack.hooks.calls import charge_to
 from autotrack.hooks.guard import Health
 from autotrack.hooks.patching import Call, Patcher, Replace, quiet
 
@@ -1493,3 +1495,46 @@ def test_a_forked_child_can_patch_although_a_lock_was_held(model_class: Any, pat
     release.set()
     thread.join()
     assert code == 0
+
+
+def test_time_of_the_handlers_is_charged_to_the_account_that_one_of_them_names(patcher) -> None:
+    """An account hears of a call when a handler names it, and when the call is over, what the handlers took of it."""
+
+    class Account:
+        def __init__(self) -> None:
+            self.told: list[str] = []
+            self.seconds = 0.0
+
+        def begin(self) -> None:
+            self.told.append("begun")
+
+        def charge(self, seconds: float) -> None:
+            self.told.append("charged")
+            self.seconds += seconds
+
+    class Model:
+        def fit(self, fails: bool) -> None:
+            account.told.append("fitting")
+            charge_to(account)  # the program's own code is no handler
+            begun = time.perf_counter()
+            sum(range(100_000))
+            spent.append(time.perf_counter() - begun)
+            if fails:
+                raise ValueError
+
+    def on_fit(call: Call) -> Steps:
+        charge_to(account)
+        charge_to(account)  # a second time it is the same call
+        yield
+
+    account = Account()
+    spent: list[float] = []
+    patcher.method(Model, "fit", on_fit)
+    begun = time.perf_counter()
+    Model().fit(False)
+    whole = time.perf_counter() - begun
+    assert account.told == ["begun", "fitting", "charged"]
+    assert 0 < account.seconds <= whole - spent[0]
+    with pytest.raises(ValueError):
+        Model().fit(True)
+    assert account.told == ["begun", "fitting", "charged"] * 2

@@ -170,6 +170,32 @@ def test_spawned_children_record_into_the_session_of_their_parent(run_python: Py
 
 
 @forks
+def test_child_forked_during_a_late_import_can_import_the_same(run_python: Python, tmp_path: Path) -> None:
+    """A fork waits for an import that another thread makes late: the child does not inherit the module's held lock."""
+    (tmp_path / "slow_to_load.py").write_text("import sys, time\nsys.loading.set()\ntime.sleep(0.3)\n")
+    source = f"""
+    import os, signal, sys, threading
+    from autotrack.late import loading
+    sys.path.insert(0, {str(tmp_path)!r})
+    sys.loading = threading.Event()
+    def load():
+        with loading():
+            import slow_to_load
+    thread = threading.Thread(target=load)
+    thread.start()
+    sys.loading.wait()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)
+        import slow_to_load
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    thread.join()
+    """
+    assert run_python(source).returncode == 0
+
+
+@forks
 def test_twenty_children_forked_while_everything_is_busy_all_return(run_python: Python, tmp_path: Path) -> None:
     """Threads of the parent log and work behind the scenes as it forks: no child waits for a lock that nobody frees."""
     done = run_python(

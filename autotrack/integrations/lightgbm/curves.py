@@ -58,7 +58,9 @@ class Curves:
 
     def __call__(self, env: Any) -> None:
         """A round is done."""
+        begun = time.perf_counter()
         guard.call(self._health, "evaluation", self._add, env)
+        self._run.cost.handlers += time.perf_counter() - begun
 
     def _add(self, env: Any) -> None:
         step = env.iteration

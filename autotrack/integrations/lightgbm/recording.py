@@ -166,7 +166,9 @@ def after_training(
     work.outputs = int(booster.num_model_per_iteration())
     work.score = score_of(booster, curves.higher_is_better)
     describe(work, given, datasets)
-    if options.log_models:
+    if not options.log_models:
+        run.skip("model" + suffix_of(training.number), behind.off("log_models"))
+    else:
         rebuilt, text = given.text
         snapshot = snapshot_of(booster, text if rebuilt is booster else None)
         if isinstance(snapshot, NoSnapshot):
@@ -238,6 +240,7 @@ def do_behind(work: Behind) -> None:
 
 def _datasets(work: Behind) -> None:
     if not work.options.log_datasets:
+        work.run.skip("dataset" + suffix_of(work.number), behind.off("log_datasets"))
         return
     if work.train is not None:
         work.run.log_dataset(dataset_of(work.train), "train", fit_id=work.fit_id)
@@ -256,6 +259,7 @@ def _model(work: Behind) -> None:
         return
     place = behind.place_of_model(work.run, work.options.log_models, work.number, work.fit_id, work.score)
     if place is None:
+        work.run.skip("model" + suffix_of(work.number), behind.WORSE)
         return
     name, model_id = place
     inputs = work.train.sample.data if work.train is not None and work.train.sample is not None else None

@@ -25,6 +25,7 @@ from weakref import WeakSet
 
 from autotrack import origin
 from autotrack.hooks import guard
+from autotrack.hooks.calls import charge_to
 from autotrack.hooks.patching import Call, Patcher
 from autotrack.integrations.lightning import ranks, recording
 from autotrack.integrations.lightning.recording import Recording, live
@@ -119,6 +120,7 @@ def on_log(call: Call) -> Handler:
     """Metrics go to Lightning's loggers, of which there may be none."""
     found = live.get(call.instance.trainer)
     if found is not None and ranks.is_first(found.trainer):
+        charge_to(found.run.cost)
         metrics = call.args[0] if call.args else call.kwargs.get("metrics")
         found.curves.on_log(
             call.instance, metrics or {}, call.args[1] if len(call.args) > 1 else call.kwargs.get("step")
@@ -131,6 +133,7 @@ def on_evaluated(call: Call) -> Handler:
     yield
     found = live.get(call.instance.trainer)
     if found is not None and ranks.is_first(found.trainer):
+        charge_to(found.run.cost)
         found.curves.on_evaluated(call.instance)
 
 

@@ -14,7 +14,7 @@ from autotrack.integrations.lightning import checkpoints, params
 from autotrack.integrations.lightning.metrics import Curves
 from autotrack.integrations.options import IntegrationConfig
 from autotrack.models.snapshot import NoSnapshot, Snapshot, take_snapshot
-from autotrack.tracking import outputs
+from autotrack.tracking import behind, outputs
 from autotrack.tracking.fit_data import FitData, dataset_of, loader_data_of
 from autotrack.tracking.run import RunWriter
 from autotrack.tracking.training import Training
@@ -112,8 +112,8 @@ class Recording:
         if trainer.should_stop or found.may_stop:
             tags["stopped_early"] = str(bool(trainer.should_stop)).lower()
         self.run.set_tags({key + self.suffix: value for key, value in tags.items()})
-        if found.files and not self.run.recorder.worker.submit(partial(checkpoints.describe, self, found)):
-            self.run.degrade("recording fell behind: the list of checkpoints is left out")
+        if found.files:
+            behind.submit(self.run, partial(checkpoints.describe, self, found), 0, "checkpoints")
 
 
 live: WeakKeyDictionary[Any, Recording] = WeakKeyDictionary()
@@ -170,7 +170,10 @@ def after_fit(found: Recording, session: Training) -> None:
     """Record what a fit that went well left behind."""
     run, options, trainer = found.run, found.options, found.trainer
     snapshot: Snapshot | None = None
-    if options.log_models and not trainer.fast_dev_run:
+    if not options.log_models or trainer.fast_dev_run:
+        reason = "the trainer was only tried out (fast_dev_run)" if options.log_models else behind.off("log_models")
+        run.skip("model" + found.suffix, reason)
+    else:
         taken = snapshot_of(found.module)
         if isinstance(taken, NoSnapshot):
             run.degrade(f"the model is not recorded: {taken.reason}")
@@ -189,8 +192,10 @@ def after_fit(found: Recording, session: Training) -> None:
     score = checkpoints.checkpoints_of(trainer).score
     size = (snapshot.size if snapshot else 0) + sum(one.nbytes for one in (train, *valid) if one is not None)
     job = partial(_do_behind, found.name, run, session, options, snapshot, train, valid, score)
-    if not run.recorder.worker.submit(job, size):
-        run.degrade("recording fell behind: model and datasets are left out")
+    if not options.log_datasets or train is None:
+        why = "the training data is no TensorDataset, but code of its own"
+        run.skip("dataset" + found.suffix, why if options.log_datasets else behind.off("log_datasets"))
+    behind.submit(run, job, size, "model and datasets")
 
 
 def _several(loaders: Any) -> Iterable[Any]:
@@ -233,6 +238,7 @@ def _model(
     if options.log_models == "best":
         place = outputs.place_of_best(run, score, session.fit_id)
         if place is None:
+            run.skip("model" if session.number < 2 else f"model_{session.number}", behind.WORSE)
             return
         name, model_id = "model", place
     inputs = train.sample.data if train is not None and train.sample is not None else None

@@ -254,7 +254,7 @@ class Hooks:
             result = yield
         if session.is_elsewhere():
             return
-        guard.call(guard.health(recording.NAME), call.name, crossval.record, request, result, session, before)
+        guard.call(guard.health(recording.NAME), call.name, crossval.record, request, result, session, before, options)
         if call.name == "cross_val_predict" and session.run is not None:
             fitted = posthoc.Fitted(session.run, estimators.class_name_of(request.estimator), recording.NAME)
             self._links.remember(result, fitted, before.name)

@@ -11,6 +11,7 @@ from autotrack import clock, events
 from autotrack.hooks.patching import Call
 from autotrack.integrations.options import IntegrationConfig
 from autotrack.integrations.sklearn import estimators, recording, trials
+from autotrack.tracking import behind
 from autotrack.tracking.run import RunWriter
 from autotrack.tracking.training import Training
 from autotrack.tracking.values import safe_params
@@ -35,7 +36,9 @@ def request_of(call: Call) -> Request | None:
     return Request(call.name, estimator, arguments.get("X"), arguments.get("y"), arguments)
 
 
-def record(request: Request, result: Any, training: Training, before: recording.Before) -> None:
+def record(
+    request: Request, result: Any, training: Training, before: recording.Before, options: IntegrationConfig
+) -> None:
     """Record what a cross-validation that went well gave back."""
     run = training.run
     if run is None:
@@ -44,11 +47,10 @@ def record(request: Request, result: Any, training: Training, before: recording.
         safe_params({key: request.arguments.get(key) for key in ("cv", "scoring") if key in request.arguments})
     )
     work = _RECORDS[request.function]
-    run.recorder.worker.submit(partial(work, request, result, run, training.fit_id))
-    dataset = recording.Behind(
-        run, training.fit_id, training.number - 1, IntegrationConfig(), before.data, None, None, None
-    )
-    run.recorder.worker.submit(partial(recording.do_behind, dataset), before.data.nbytes if before.data else 0)
+    behind.submit(run, partial(work, request, result, run, training.fit_id), 0, "trials")
+    dataset = recording.Behind(run, training.fit_id, training.number - 1, options, before.data, None, None, None)
+    size = before.data.nbytes if before.data else 0
+    behind.submit(run, partial(recording.describe_behind, dataset), size, "dataset")
 
 
 def _folds(request: Request, result: Any, run: RunWriter, fit_id: str) -> None:

@@ -127,11 +127,6 @@ def is_preparation(estimator: Any) -> bool:
     return hasattr(kind, "transform") and type_of(final) in ("", "transformer")
 
 
-def is_fitted_by_refit(estimator: Any) -> bool:
-    """Whether it can predict: a search without `refit` cannot."""
-    return not (is_search(estimator) and not hasattr(estimator, "best_estimator_"))
-
-
 def fitted_numbers_of(estimator: Any) -> dict[str, float]:
     """Single numbers that a fit left behind: iterations, inertia, out-of-bag score."""
     final = final_of(attribute_of(estimator, "best_estimator_", estimator))

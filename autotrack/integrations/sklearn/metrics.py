@@ -29,6 +29,10 @@ MAX_CLASSES = 50
 """Classes up to which a confusion matrix is kept."""
 
 
+CURVES = ("roc_curve", "precision_recall_curve")
+"""Figures of a classifier with two classes."""
+
+
 class Evaluation(msgspec.Struct):
     """What was computed of a fitted estimator and its training data."""
 
@@ -40,6 +44,8 @@ class Evaluation(msgspec.Struct):
     predictions: Any = None
     """Predictions for the rows of `used`."""
     used: Sample | None = None
+    skipped: dict[str, str] = {}
+    """What was left out, and why."""
 
 
 def evaluate(estimator: Any, sample: Sample, seconds: float) -> Evaluation:
@@ -56,12 +62,16 @@ def evaluate(estimator: Any, sample: Sample, seconds: float) -> Evaluation:
     predictions = estimator.predict(used.data)
     result = Evaluation(rows=used.rows, predictions=predictions, used=used)
     if used.target is None or rows_of(predictions) != used.rows:
+        no_target = "the fit was given no target to compare predictions with"
+        result.skipped["training_metrics"] = no_target if used.target is None else "predict gave no value for each row"
         return result
     kind = estimators.type_of(estimators.final_of(getattr(estimator, "best_estimator_", estimator)))
     if kind == "classifier":
         _score_classifier(estimator, used, predictions, result)
     elif kind == "regressor":
         _score_regressor(used, predictions, result)
+    else:
+        result.skipped["training_metrics"] = "the estimator is neither a classifier nor a regressor"
     if result.metrics:
         _own_score(estimator, used, kind, result)
     return result
@@ -115,7 +125,8 @@ def _score_classifier(estimator: Any, used: Sample, predictions: Any, result: Ev
         precision, recall, f1, _ = metrics.precision_recall_fscore_support(
             target, predictions, average="weighted", zero_division=0.0, sample_weight=weights
         )
-    except (ValueError, TypeError):
+    except (ValueError, TypeError) as error:
+        result.skipped["training_metrics"] = f"they are not defined for this target: {str(error)[:200]}"
         return
     for name, value in (("precision_score", precision), ("recall_score", recall), ("f1_score", f1)):
         result.metrics[f"training_{name}"] = float(value)
@@ -123,6 +134,12 @@ def _score_classifier(estimator: Any, used: Sample, predictions: Any, result: Ev
     if rows_of(target) and getattr(target, "ndim", 1) == 1:
         _confusion(target, predictions, weights, result)
         _score_probabilities(estimator, used, result)
+    else:
+        _skip_figures(result, "the target has several outputs", "confusion_matrix", *CURVES)
+
+
+def _skip_figures(result: Evaluation, reason: str, *names: str) -> None:
+    result.skipped.update(dict.fromkeys(names, reason))
 
 
 def _put(result: Evaluation, name: str, score: Callable[..., Any], *args: Any, **options: Any) -> None:
@@ -138,11 +155,15 @@ def _score_probabilities(estimator: Any, used: Sample, result: Evaluation) -> No
 
     classes = getattr(estimator, "classes_", None)
     if classes is None or not hasattr(estimator, "predict_proba") or len(classes) < 2:
+        _skip_figures(result, "the estimator has no predict_proba for two classes", *CURVES)
         return
     proba = estimator.predict_proba(used.data)
     present = set(_as_list(used.target))
     if getattr(proba, "ndim", 0) != 2 or len(present) < 2:
+        _skip_figures(result, "the rows at hand are all of one class", *CURVES)
         return
+    if len(classes) > 2:
+        _skip_figures(result, f"it is drawn for two classes, and there are {len(classes)}", *CURVES)
     _put(result, "log_loss", metrics.log_loss, used.target, proba, labels=classes, sample_weight=used.weights)
     if len(classes) == 2:
         positive = proba[:, 1]
@@ -172,6 +193,9 @@ def _confusion(target: Any, predictions: Any, weights: Any, result: Evaluation) 
     if 1 < len(labels) <= MAX_CLASSES:
         matrix = metrics.confusion_matrix(target, predictions, labels=labels, sample_weight=weights)
         result.figures["confusion_matrix"] = {"labels": labels, "matrix": matrix.tolist()}
+    else:
+        reason = f"it is kept for 2 to {MAX_CLASSES} classes, and there are {len(labels)}"
+        _skip_figures(result, reason, "confusion_matrix")
 
 
 def _curves(used: Sample, positive: Any, label: Any, result: Evaluation) -> None:

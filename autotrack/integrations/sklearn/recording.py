@@ -118,8 +118,10 @@ def after_fit(estimator: Any, training: Training, before: Before, options: Integ
     run.log_fit_params(trials.best_params_of(estimator), estimators.class_name_of(estimator), training.number)
     numbers = {**trials.search_metrics_of(estimator), **estimators.fitted_numbers_of(estimator)}
     run.log_safe_metrics(numbers, work.step)
-    if isinstance(snapshot, NoSnapshot) and options.log_models:
-        run.degrade(f"the model is not recorded: {snapshot.reason}")
+    if isinstance(snapshot, NoSnapshot):
+        if options.log_models:
+            run.degrade(f"the model is not recorded: {snapshot.reason}")
+        work.skip("training_metrics", f"no copy of the model to compute them with: {snapshot.reason}")
     size = (before.data.nbytes if before.data is not None else 0) + (work.snapshot.size if work.snapshot else 0)
     behind.submit(run, partial(do_behind, work), size, "model, training metrics and dataset")
 
@@ -151,12 +153,25 @@ class Behind(msgspec.Struct):
     score: float | None = None
     """The best cross-validated score, of a search."""
 
+    def skip(self, what: str, reason: str) -> None:
+        """Say that something of this fit is left out."""
+        self.run.skip(what + behind.suffix_of(self.step + 1), reason)
 
-def do_behind(work: Behind) -> None:
-    """The dataset, the trials, the training metrics, the figures' data and the model of one fit."""
+
+def describe_behind(work: Behind) -> None:
+    """The dataset and the trials."""
     steps: tuple[tuple[str, Callable[[Behind], None]], ...] = (("dataset", _dataset), ("trials", _trials))
     for where, step in steps:
         behind.guarded(work.run, NAME, where, partial(step, work))
+
+
+def do_behind(work: Behind) -> None:
+    """The dataset, the trials, the training metrics, the figures' data and the model of one fit."""
+    describe_behind(work)
+    if not work.options.log_models:
+        work.skip("model", behind.off("log_models"))
+    if work.options.log_training_metrics == "none":
+        work.skip("training_metrics", behind.off("log_training_metrics"))
     snapshot = work.snapshot
     if snapshot is None:
         return
@@ -168,7 +183,11 @@ def do_behind(work: Behind) -> None:
 
 
 def _dataset(work: Behind) -> None:
-    if work.options.log_datasets and work.data is not None:
+    if not work.options.log_datasets:
+        work.skip("dataset", behind.off("log_datasets"))
+    elif work.data is None:
+        work.skip("dataset", "the data is of no kind whose rows can be counted without reading it")
+    else:
         work.run.log_dataset(data.dataset_of(work.data), "train", fit_id=work.fit_id)
 
 
@@ -177,24 +196,39 @@ def _trials(work: Behind) -> None:
         work.run.log_trials(trials.trials_of_search(work.results, work.refit), work.fit_id)
 
 
+class _NoMetrics(Exception):
+    """Why there are no training metrics; never shown to a user as an exception."""
+
+
 def _evaluate(work: Behind) -> metrics.Evaluation | None:
+    """Training metrics; or the run says why there are none."""
+    try:
+        return _evaluation_of(work)
+    except _NoMetrics as reason:
+        if work.options.log_training_metrics != "none":
+            work.skip("training_metrics", str(reason))
+        return None
+
+
+def _evaluation_of(work: Behind) -> metrics.Evaluation:
     """Training metrics; only where every predict involved is a library's own, unless asked for all."""
     assert work.snapshot is not None
     sample = work.data.sample if work.data is not None else None
     if sample is None:
-        return None
+        raise _NoMetrics("no rows to predict: the data is of a kind that rows cannot be picked from")
     if work.options.log_training_metrics != "all":
         users = work.snapshot.user_defined()
         if users:
-            return None
+            hint = 'log_training_metrics="all" computes them all the same'
+            raise _NoMetrics(f"predict would run code of the program's own ({users[0][:100]}): {hint}")
     estimator = restore_to_predict(work.snapshot)
     _curves(work, estimator)
     if not hasattr(estimator, "predict"):
-        return None
+        raise _NoMetrics("the estimator has no predict")
     try:
         evaluation = metrics.evaluate(estimator, sample, config.settings().training_metrics_seconds)
     except ModelFormatError:  # only its own library could predict, which must not be asked while the program goes on
-        return None
+        raise _NoMetrics("only its own library could predict, which the program may be using now") from None
     importances = estimators.feature_importances_of(estimator)
     if importances is not None:
         evaluation.figures["feature_importances"] = {"features": importances[0], "importances": importances[1]}
@@ -207,6 +241,8 @@ def _store_evaluation(work: Behind, evaluation: metrics.Evaluation, total: int) 
     work.run.log_safe_metrics(evaluation.metrics, work.step)
     if evaluation.metrics and evaluation.rows < total:
         work.run.set_tags({"autotrack.training_metrics": f"of {evaluation.rows} of {total} rows"})
+    for what, reason in evaluation.skipped.items():
+        work.skip(what, reason)
     for name, figure in evaluation.figures.items():
         outputs.store_bytes(
             work.run,
@@ -237,6 +273,7 @@ def _model(work: Behind, evaluation: metrics.Evaluation | None) -> None:
     # One model a training call: what `partial_fit` trains on replaces what it was before.
     place = behind.place_of_model(work.run, work.options.log_models, work.step + 1, work.fit_id, score)
     if place is None:
+        work.skip("model", behind.WORSE)
         return
     name, model_id = place
     outputs.record_model(

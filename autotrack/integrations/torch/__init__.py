@@ -21,6 +21,7 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import partial
+from time import perf_counter
 from types import FrameType, ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary, ref
@@ -107,6 +108,9 @@ class _Now(threading.local):
         """The same, until a step has been made with that batch."""
         self.evaluated: Any = None
         """Weak reference to the module that was put into evaluation mode last."""
+        self.timed = True
+        """Whether the step that comes is one of those that are timed, and how long what belongs to it has taken."""
+        self.spent = 0.0
         self.scaled: tuple[Any, Any] | None = None
         """Weak reference to a loss that `GradScaler` scaled, and the loss before."""
 
@@ -144,6 +148,14 @@ class Hooks:
 
     def on_backward(self, result: Any, args: Args, kwargs: Kwargs) -> None:
         """`loss.backward()`, or `torch.autograd.backward(loss)`, which that comes down to."""
+        if not self._now.timed:
+            self._read_loss(args, kwargs, taps.caller())
+            return
+        begun = perf_counter()
+        self._read_loss(args, kwargs, taps.caller())
+        self._now.spent += perf_counter() - begun
+
+    def _read_loss(self, args: Args, kwargs: Kwargs, caller: FrameType) -> None:
         if scope.silenced():
             return
         tensor: Any = args[0] if args else kwargs.get("tensors")
@@ -151,7 +163,7 @@ class Hooks:
             tensor = tensor[0]
         if not isinstance(tensor, self._torch.Tensor) or tensor.numel() != 1:
             return
-        now, frame = self._now, _outside_torch(taps.caller())
+        now, frame = self._now, _outside_torch(caller)
         scaled, now.scaled = now.scaled, None
         value = scaled[1] if scaled is not None and scaled[0]() is tensor else self.value_of(tensor)
         if value is None:
@@ -174,20 +186,31 @@ class Hooks:
 
     def after_step(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """torch's own hook: an optimizer has made a step."""
-        guard.call(_health, "optimizer step", self._stepped, optimizer, args, kwargs)
+        now = self._now
+        begun = perf_counter() if now.timed else 0.0
+        loop = guard.call(_health, "optimizer step", self._stepped, optimizer, args, kwargs)
+        if loop is None:
+            return
+        steps = loop.run.cost.steps
+        steps.count += 1
+        if begun:
+            steps.took(now.spent + perf_counter() - begun)
+            now.spent = 0.0
+        now.timed = steps.count + 1 >= steps.due
 
-    def _stepped(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _stepped(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Loop | None:
         now = self._now
         values, now.values = now.values, []
         batch, now.batch = now.batch, None
         if scope.silenced():
-            return
+            return None
         trained = self.loops.of_optimizer(optimizer, _program)
         loop = trained.loop
         if loop is not None:
             self.loops.last = loop
             closure = (len(args) > 1 and args[1] is not None) or "closure" in kwargs
             loop.after_step(trained, values, closure, batch)
+        return loop
 
     def on_optimizer(self, result: Any, args: Args, kwargs: Kwargs) -> None:
         """An optimizer was made."""

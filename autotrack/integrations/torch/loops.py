@@ -172,6 +172,8 @@ class Loop:
             self.run.log_fit_params(description_of(loader), "DataLoader", self.session.number)
             if self.options.log_datasets:
                 guard.call(_health, "data", self._describe_data, loader)
+            else:
+                self.run.skip(f"dataset{self._suffix}", behind.off("log_datasets"))
         self.source = source
         self.epochs += 1
         self._epoch_began = source.first
@@ -179,7 +181,9 @@ class Loop:
 
     def _describe_data(self, loader: Any) -> None:
         data = loader_data_of(loader, "train", config.settings().max_sample_size)
-        if data is not None:
+        if data is None:
+            self.run.skip(f"dataset{self._suffix}", "the loader's dataset is no TensorDataset, but code of its own")
+        else:
             job = partial(behind.guarded, self.run, NAME, "data", partial(self._log_data, data))
             behind.submit(self.run, job, data.nbytes, "datasets")
 
@@ -214,7 +218,9 @@ class Loop:
             inputs: Something like the first argument of the first one; None where that is not known.
         """
         self.inputs = inputs
-        if self.options.log_models:
+        if not self.options.log_models:
+            self.run.skip(f"model{self._suffix}", behind.off("log_models"))
+        else:
             for index, module in enumerate(modules, 1):
                 name = f"model{self._suffix}" if len(modules) == 1 else f"model{self._suffix}_{index}"
                 self._kept.append(Kept(ref(module), _taken_apart(module), name))
@@ -232,12 +238,13 @@ class Loop:
     def store_text(self, text: str, name: str) -> None:
         """Keep a text among the run's files."""
         job = partial(outputs.store_bytes, self.run, text.encode(), f"{name}{self._suffix}.txt")
-        self.run.recorder.worker.submit(job)
+        self.run.recorder.worker.submit(job, cost=self.run.cost)
 
     def add_checkpoint(self, path: str) -> None:
         """A file that `torch.save` wrote; hashed behind the training thread."""
         if len(self._checkpoints) < MAX_CHECKPOINTS or path in self._checkpoints:
-            self.run.recorder.worker.submit(partial(self._note_checkpoint, path, self.steps, self.epochs))
+            job = partial(self._note_checkpoint, path, self.steps, self.epochs)
+            self.run.recorder.worker.submit(job, cost=self.run.cost)
 
     def _note_checkpoint(self, path: str, step: int, epoch: int) -> None:
         try:
@@ -305,7 +312,7 @@ class Loop:
             self.run.degrade(f"the model is not recorded: {snapshot.reason}")
             return
         model_id: str | None = clock.new_id()
-        if self.options.log_models == "best":
+        if self.options.log_models == "best":  # without scores the last counts
             model_id = outputs.place_of_best(self.run, None, str(model_id))
         outputs.record_model(
             self.run, "pytorch", snapshot, name=name, model_id=str(model_id), step=self.steps,

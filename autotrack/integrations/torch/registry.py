@@ -209,6 +209,8 @@ class Loops:
         if modules and (session.run.job is None or session.run.job.rank == 0):
             called, self._called = self._called, None
             loop.keep(modules, called[1] if called is not None and called[0]() is modules[0] else None)
+        else:
+            session.run.skip("model", "no module is known that has the parameters which the loop trains")
         return loop
 
     def modules_of(self, parameters: Iterable[Any]) -> list[Any]:
