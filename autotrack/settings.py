@@ -119,7 +119,13 @@ INTERNAL = {
 }
 """Variables that autotrack sets for its own child processes, and one that tells what no file can."""
 
-TEST_VARIABLES = ("TEST_POSTGRES_URL", "TEST_MARIADB_URL", "TEST_MLFLOW_PYTHON", "TEST_MLFLOW_REQUIRED")
+TEST_VARIABLES = (
+    "TEST_POSTGRES_URL",
+    "TEST_MARIADB_URL",
+    "TEST_MLFLOW_PYTHON",
+    "TEST_MLFLOW_REQUIRED",
+    "TEST_AGENTS_REQUIRED",
+)
 """Variables that only the test suite reads."""
 
 

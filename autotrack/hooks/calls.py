@@ -55,7 +55,8 @@ class Call:
             frame = frame.f_back
         if frame is None or origin.is_users(frame):
             return frame
-        # Not at module level: it loads wrapt, which programs without a patch do without.
+        if "autotrack.hooks.layers" not in sys.modules:  # of watchers alone: nothing is to load wrapt on their behalf
+            return frame
         from autotrack.hooks.chains import packages_above
 
         wrappers = packages_above(self.owner, self.name, self.instance)
