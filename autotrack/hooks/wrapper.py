@@ -8,10 +8,11 @@ nothing but the standard library: what is pickled under autotrack loads where au
 from __future__ import annotations
 
 import copy
+import operator
 import pkgutil
 import sys
 from collections.abc import Callable
-from types import BuiltinFunctionType, FunctionType, MethodType
+from types import BuiltinFunctionType, FrameType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 import wrapt
@@ -35,10 +36,24 @@ def _class_for_caller(proxy: Any) -> Any:
     function by value, code and all, since it does not find it under the name that it bears. Knowing the true class, it
     falls back to `__reduce_ex__`.
     """
-    asked_by = sys._getframe(1).f_globals.get("__name__")
-    if isinstance(asked_by, str) and asked_by.rpartition(".")[2] == "cloudpickle":
-        return type(proxy)
-    return proxy.__wrapped__.__class__
+    return type(proxy) if _is_cloudpickle(sys._getframe(1)) else proxy.__wrapped__.__class__
+
+
+def _is_cloudpickle(frame: FrameType) -> bool:
+    name = frame.f_globals.get("__name__")
+    return isinstance(name, str) and name.rpartition(".")[2] == "cloudpickle"
+
+
+def _goes_by_value(owner: Any, frame: FrameType) -> bool:
+    """Whether this frame is cloudpickle's, about to write down a class with all that is in it.
+
+    So it does with those of `__main__`, of notebooks, inside of functions, and of modules that it was told of. The
+    method is then part of the class that is being written: it cannot be fetched from there.
+    """
+    if not isinstance(owner, type) or not _is_cloudpickle(frame):
+        return False
+    by_reference = frame.f_globals.get("_should_pickle_by_reference")
+    return callable(by_reference) and not by_reference(owner)
 
 
 class _Posing:
@@ -106,6 +121,9 @@ class Wrapper(_Posing, _FunctionWrapper):  # type: ignore[misc]
 
     def __reduce_ex__(self, protocol: Any) -> Reduced:
         layer: Layer = self._self_layer
+        if _goes_by_value(layer.owner, sys._getframe(1)):
+            raw = layer.raw.fget if layer.kind == "property" else layer.raw
+            return operator.getitem, ((raw,), 0)  # nothing but the raw attribute, in words of the standard library
         return (pkgutil.resolve_name, (layer.path,)) if layer.path else (getattr, (layer.owner, layer.name))
 
     def __reduce__(self) -> Reduced:

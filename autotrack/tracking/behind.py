@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Literal, TypeVar
 
@@ -10,6 +11,12 @@ from autotrack.tracking import outputs
 from autotrack.tracking.run import RunWriter
 
 T = TypeVar("T")
+
+IMPORTS_TAKE = 30.0
+"""Seconds that an import of the program's is waited for, at most."""
+
+IMPORTS_PAUSE = 0.05
+"""Seconds between two looks whether it is over."""
 
 
 WORSE = 'log_models="best": an earlier model of the run has a better score'
@@ -48,6 +55,27 @@ def guarded(run: RunWriter, integration: str, where: str, step: Callable[[], T])
     if health.errors > before:
         run.degrade(f"{where}: {health.last_message()}")
     return result
+
+
+def past_imports(compute: Callable[[], T]) -> T:
+    """Compute something with a library that looks into `sys.modules` for what the program has imported.
+
+    scikit-learn asks whether its input is a `sys.modules["polars"].DataFrame`, which is not there yet while the program
+    imports polars in its own thread. Then it is computed once more, until that import is over. No import lock is taken:
+    the program may be waiting, inside an import of its own, for this very thread.
+
+    Args:
+        compute: What to compute; it can be repeated.
+    """
+    deadline = time.monotonic() + IMPORTS_TAKE
+    while True:
+        try:
+            return compute()
+        except (AttributeError, ImportError) as error:
+            # The interpreter's own words for a module that is being imported, in all versions.
+            if "due to a circular import" not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(IMPORTS_PAUSE)
 
 
 def place_of_model(

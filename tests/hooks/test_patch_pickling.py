@@ -219,6 +219,56 @@ def test_class_level_attributes_pickle() -> None:
         patcher.revert()
 
 
+def test_a_class_that_travels_by_value_takes_its_own_methods_along(child: Child, tmp_path: Path) -> None:
+    """A patched class of a function's, or of a notebook's, loads where it never was, with each kind of method."""
+
+    class Base:
+        def fit(self, x: int) -> int:
+            return x
+
+    class Local(Base):
+        def fit(self, x: int) -> int:
+            return super().fit(x) + 1
+
+        @classmethod
+        def make(cls) -> Any:
+            return cls()
+
+        @staticmethod
+        def plain(x: int) -> int:
+            return x
+
+        @property
+        def score(self) -> int:
+            return 7
+
+        score_samples = fit
+
+    patcher = Patcher("tests: by value", Health("tests: by value"))
+    with patcher.applying():
+        for name in ("fit", "make", "plain", "score", "score_samples"):
+            assert patcher.method(Local, name, on_call)
+        patcher.method(Base, "fit", on_call)
+    try:
+        data = cloudpickle.dumps((Local(), Local().fit, Local.fit, Local))
+    finally:
+        patcher.revert()
+    assert b"autotrack" not in data
+    assert b"wrapt" not in data
+    (tmp_path / "local.pkl").write_bytes(data)
+    out = child(
+        """
+        import pickle, types
+        one, bound, unbound, cls = pickle.load(open("local.pkl", "rb"))
+        assert type(one) is cls and type(vars(cls)["fit"]) is types.FunctionType
+        print(one.fit(1), bound(2), unbound(one, 3), type(cls.make()) is cls, one.plain(4), one.score)
+        print(one.score_samples(5), type(vars(cls)["make"]).__name__, type(vars(cls)["plain"]).__name__)
+        """,
+        autotrack=False,
+    )
+    assert out == "2 3 4 True 4 7\n6 classmethod staticmethod\n"
+
+
 class Holder:
     """Importable by name, for pickle."""
 

@@ -226,7 +226,8 @@ def _evaluation_of(work: Behind) -> metrics.Evaluation:
     if not hasattr(estimator, "predict"):
         raise _NoMetrics("the estimator has no predict")
     try:
-        evaluation = metrics.evaluate(estimator, sample, config.settings().training_metrics_seconds)
+        seconds = config.settings().training_metrics_seconds
+        evaluation = behind.past_imports(partial(metrics.evaluate, estimator, sample, seconds))
     except ModelFormatError:  # only its own library could predict, which must not be asked while the program goes on
         raise _NoMetrics("only its own library could predict, which the program may be using now") from None
     importances = estimators.feature_importances_of(estimator)
