@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
-PROGRAMS = HERE / "programs"
 
 PACKAGE = "borrowed"
 """Name of the package into which scikit-learn's tests are copied."""
@@ -30,9 +29,9 @@ class Program(NamedTuple):
 
     name: str
     file: str
-    """Below `programs`."""
-    runs: dict[str, int]
-    """How many runs of which name autotrack is to record."""
+    """Below `programs`, or anywhere."""
+    runs: dict[str, int] | None
+    """How many runs of which name autotrack is to record; None: whatever it records."""
     arguments: tuple[str, ...] = ()
     failing: int = 0
     """How many of them are FAILED, since the program provokes an exception."""
@@ -53,6 +52,18 @@ SUITES = (
     Suite("checks", ("tests/test_common.py",)),
 )
 """`checks` is `check_estimator` of every estimator of scikit-learn's."""
+
+
+PROGRAMS = (
+    Program("lightgbm_first_booster", "lightgbm_first_booster.py", {"lightgbm.train": 2}),
+    Program("lightgbm_estimators", "lightgbm_estimators.py", {}),
+    Program("lightgbm_advanced", "lightgbm_advanced.py", {}),
+    Program("lightgbm_probabilities", "lightgbm_probabilities.py", {}),
+    Program("lightgbm_plots", "lightgbm_plots.py", {}),
+    Program("estimator_checks", "estimator_checks.py", {}),
+    Program("torch_optimizers", "torch_optimizers.py", {}),
+    Program("torch_optimizers_short", "torch_optimizers.py", {}, arguments=("29",)),
+)
 
 
 def copy_tests(files: tuple[str, ...], target: Path) -> None:

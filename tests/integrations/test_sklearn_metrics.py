@@ -16,6 +16,7 @@ from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
 from sklearn.metrics import accuracy_score, f1_score, mean_squared_error
 from sklearn.model_selection import train_test_split
+from sklearn.multioutput import ClassifierChain
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
@@ -66,6 +67,18 @@ def test_training_metrics_of_a_binary_classifier_and_its_figures(recorded):
     assert len(artifact(recorded, run, "figures/training_precision_recall_curve.json")["recall"]) <= 200
     importances = artifact(recorded, run, "figures/training_feature_importances.json")
     assert len(importances["importances"]) == 30
+
+
+def test_lists_of_several_labels_a_row_have_metrics_and_no_figures(recorded):
+    """A target that is a list of lists is one of several outputs, as the array of the same numbers is."""
+    labels = [[int(label == 0), int(label == 1)] for label in Y]
+    for target in (labels, np.array(labels)):
+        ClassifierChain(LogisticRegression(max_iter=500)).fit(X, target)
+    runs = recorded.runs()
+    assert [run.info.degraded for run in runs] == ["", ""]
+    assert runs[0].data.metrics == runs[1].data.metrics
+    assert runs[0].data.metrics["training_f1_score"] > 0.5
+    assert not [file.path for file in recorded.client.list_artifacts(runs[0].info.run_id) if "figures" in file.path]
 
 
 def test_sample_weights_count(recorded):

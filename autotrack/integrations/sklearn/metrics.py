@@ -131,7 +131,7 @@ def _score_classifier(estimator: Any, used: Sample, predictions: Any, result: Ev
     for name, value in (("precision_score", precision), ("recall_score", recall), ("f1_score", f1)):
         result.metrics[f"training_{name}"] = float(value)
     _put(result, "accuracy_score", metrics.accuracy_score, target, predictions, sample_weight=weights)
-    if rows_of(target) and getattr(target, "ndim", 1) == 1:
+    if rows_of(target) and _is_flat(target) and _is_flat(predictions):
         _confusion(target, predictions, weights, result)
         _score_probabilities(estimator, used, result)
     else:
@@ -140,6 +140,14 @@ def _score_classifier(estimator: Any, used: Sample, predictions: Any, result: Ev
 
 def _skip_figures(result: Evaluation, reason: str, *names: str) -> None:
     result.skipped.update(dict.fromkeys(names, reason))
+
+
+def _is_flat(labels: Any) -> bool:
+    """Whether there is one label a row, and no row of labels, be it a list."""
+    dimensions = getattr(labels, "ndim", None)
+    if dimensions is not None:
+        return bool(dimensions == 1)
+    return not any(isinstance(label, (list, tuple, set)) or getattr(label, "ndim", 0) for label in labels)
 
 
 def _put(result: Evaluation, name: str, score: Callable[..., Any], *args: Any, **options: Any) -> None:

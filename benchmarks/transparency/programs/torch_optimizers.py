@@ -24,9 +24,10 @@ from torch import nn
 from torch.nn import functional
 from torch.optim import lr_scheduler
 
+torch.set_num_threads(1)
 X = torch.linspace(-1, 1, 48 * 6).reshape(48, 6).sin()
 Y = (X.sum(1) > 0).long()
-STEPS = 6
+STEPS = 5
 
 OPTIMIZERS: dict[str, type] = {
     name: cls
@@ -34,6 +35,9 @@ OPTIMIZERS: dict[str, type] = {
     if inspect.isclass(cls) and issubclass(cls, torch.optim.Optimizer) and cls is not torch.optim.Optimizer
 }
 NEEDS_CLOSURE = {"LBFGS"}
+OPTIONS = {"LBFGS": {"max_iter": 3}}
+"""Or else it evaluates the closure twenty times a step."""
+
 ONE_GROUP = {"LBFGS"}
 SPARSE = {"SparseAdam"}
 MATRICES = {"Muon"}
@@ -88,7 +92,7 @@ def parameters_for(name: str, net: Net) -> list[nn.Parameter]:
 
 def plain(name: str, net: Net, **options: Any) -> Any:
     """One optimizer of all parameters."""
-    return OPTIMIZERS[name](parameters_for(name, net), **options)
+    return OPTIMIZERS[name](parameters_for(name, net), **OPTIONS.get(name, {}), **options)
 
 
 def train(name: str, net: Net, optimizer: Any, schedule: Any = None, scaler: Any = None) -> None:
@@ -315,7 +319,7 @@ def show(name: str, way: Callable[[str, Net], list[Any]]) -> None:
         warnings.simplefilter("always")
         try:
             seen = way(name, net)
-        except (RuntimeError, ValueError, TypeError) as error:
+        except (RuntimeError, ValueError, TypeError, AttributeError) as error:  # LBFGS cannot be pickled
             seen = [repr(error), error.__cause__, error.__context__]
     print(f"{name}, {way.__name__.replace('_', ' ')}: {fingerprint(net)} {streams()}")
     for one in seen:
