@@ -5,12 +5,13 @@ WORKERS ?= 2
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 SOAK_ARGS ?=
+TRANSPARENCY_ARGS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO := .demo
 
-.PHONY: help demo test check bench growth house soak fuzz format readme clean
+.PHONY: help demo test check bench growth house soak fuzz transparency format readme clean
 
 help:
 	@echo "make demo    see it work: an untouched training script, and what was recorded of it"
@@ -21,6 +22,7 @@ help:
 	@echo "make soak    kill programs that record at 200 random moments, and see that nothing is lost"
 	@echo "make fuzz    look for input that crashes a parser: two minutes each"
 	@echo "make house   the code measured against the house's style"
+	@echo "make transparency  scikit-learn's own tests, and programs, with autotrack on and off: nothing may differ"
 	@echo "make format  format the code"
 	@echo "make readme  write the generated tables of README.md anew"
 	@echo "make clean   remove what these made"
@@ -76,6 +78,9 @@ fuzz: $(VENV)/.installed-dev
 		$(BIN)/python tests/fuzz/fuzz.py $$target -max_total_time=$(FUZZ_SECONDS) -timeout=20 -max_len=4096 \
 		-artifact_prefix=.fuzz/ .fuzz/$$target || exit 1; \
 	done
+
+transparency: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/transparency/run.py $(TRANSPARENCY_ARGS)
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .

@@ -119,6 +119,15 @@ class Wrapper(_Posing, _FunctionWrapper):  # type: ignore[misc]
             _forward(name)
         _FunctionWrapper.__setattr__(self, name, value)
 
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """A method read off a class is the one object that stands there, as a function is.
+
+        `Mine.fit is Base.fit` is how programs find out whether a method is overridden.
+        """
+        if instance is None and type(self.__wrapped__) is FunctionType and self._self_layer.kind == "method":
+            return self
+        return _FunctionWrapper.__get__(self, instance, owner)
+
     def __reduce_ex__(self, protocol: Any) -> Reduced:
         layer: Layer = self._self_layer
         if _goes_by_value(layer.owner, sys._getframe(1)):

@@ -2,8 +2,8 @@
 
     python benchmarks/transparency/run.py [--only NAME ...] [--match EXPRESSION] [--json FILE] [--keep FOLDER]
 
-scikit-learn's tests come from the package that is installed. Each suite runs twice, one process of pytest a side: plain,
-and under `python -m autotrack` with every integration active, everything recorded into a store of its own. Compared
+scikit-learn's tests come from the package that is installed. Each suite runs twice, one process of pytest a side:
+plain, and under `python -m autotrack` with every integration active, everything recorded into a store of its own. Compared
 are the outcome of every test, the warnings that it let through, and the CPU time of the whole process. Programs are
 compared by what they print, their exit status and the files that they write. Of the store it is checked that no run is
 left RUNNING or KILLED, that none is degraded for a reason of autotrack's, that a FAILED one belongs to a test that
@@ -208,9 +208,11 @@ def print_result(result: dict[str, Any]) -> None:
     cpu, runs = result["cpu"], ", ".join(f"{count} {status}" for status, count in sorted(result["statuses"].items()))
     verdict = "OVER" if result["slow"] else "ok"
     cost = f", {result['ms_a_run']:.0f} ms each" if result["runs"] else ""
+    counts = f"{len(result['differences'])} differences"
     print(
-        f"{result['name']:<24} {result.get('tests', ''):>6} tests {len(result['differences']):>3} differences   "
-        f"{cpu[0]:>7.1f} s plain {cpu[1]:>7.1f} s recorded = {result['ratio']:.2f} x {verdict:<4}  runs: {runs or 'none'}{cost}"
+        f"{result['name']:<24} {result.get('tests', ''):>6} tests  {counts:>16}   {cpu[0]:>7.1f} s plain "
+        f"{cpu[1]:>7.1f} s recorded "
+        f"= {result['ratio']:.2f} x {verdict:<4}  runs: {runs or 'none'}{cost}"
     )
     for outcome in ("outcomes", "degraded"):
         if result.get(outcome):
@@ -243,9 +245,7 @@ def main() -> None:
             work = (options.keep or Path(temporary)).resolve() / name
             shutil.rmtree(work, ignore_errors=True)
             work.mkdir(parents=True)
-            results.append(
-                run_suite(what, work, options.match) if isinstance(what, Suite) else run_program(what, work)
-            )
+            results.append(run_suite(what, work, options.match) if isinstance(what, Suite) else run_program(what, work))
             print_result(results[-1])
             if options.keep is None:
                 shutil.rmtree(work, ignore_errors=True)

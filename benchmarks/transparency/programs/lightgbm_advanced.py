@@ -16,7 +16,14 @@ X = np.column_stack([source.normal(size=(500, 3)), source.integers(0, 4, 500)])
 y = (X[:, 0] + (X[:, 3] == 2) + source.normal(scale=0.3, size=500) > 0.4).astype(int)
 weights = source.uniform(0.5, 1.5, 500)
 NAMES = ["north", "east", "south", "kind_of_soil"]
-COMMON = {"objective": "binary", "num_leaves": 9, "verbose": -1, "num_threads": 1, "seed": 1, "metric": "binary_logloss"}
+COMMON = {
+    "objective": "binary",
+    "num_leaves": 9,
+    "verbose": -1,
+    "num_threads": 1,
+    "seed": 1,
+    "metric": "binary_logloss",
+}
 
 
 def data(rows, reference=None):
@@ -34,7 +41,7 @@ first = lgb.train(COMMON, train, 8, valid_sets=[train, valid], valid_names=["see
 first.save_model("first.txt")
 with open("first.json", "w") as file:
     json.dump(first.dump_model(), file)
-print(first.feature_name(), first.feature_importance("gain").tolist(), repr(first))
+print(first.feature_name(), first.feature_importance("gain").tolist())
 held = pickle.loads(pickle.dumps(first))
 print(repr(roc_auc_score(y[400:], first.predict(X[400:]))), np.array_equal(held.predict(X), first.predict(X)))
 
@@ -44,7 +51,12 @@ slower = lgb.train(
     callbacks=[lgb.reset_parameter(learning_rate=lambda number: 0.05 * 0.9**number)],
 )  # fmt: skip
 bagged = lgb.train(
-    COMMON, train, 4, init_model=slower, valid_sets=valid, callbacks=[lgb.reset_parameter(bagging_fraction=[0.9, 0.8] * 2)]
+    COMMON,
+    train,
+    4,
+    init_model=slower,
+    valid_sets=valid,
+    callbacks=[lgb.reset_parameter(bagging_fraction=[0.9, 0.8] * 2)],
 )
 print(first.num_trees(), later.num_trees(), slower.num_trees(), bagged.num_trees())
 
@@ -63,7 +75,14 @@ def mistakes(predictions, dataset):
 seen: dict = {}
 rounds: list = []
 own = {**COMMON, "objective": likelihood, "metric": "None"}
-callbacks = [lgb.record_evaluation(seen), lambda env: rounds.append((env.iteration, env.begin_iteration, len(env[5])))]
+
+
+def note(env):
+    """A callback of the program's own."""
+    rounds.append((env.iteration, env.begin_iteration, len(env.evaluation_result_list), env.model is not None))
+
+
+callbacks = [lgb.record_evaluation(seen), note]
 given = copy.copy(callbacks)
 booster = lgb.train(own, train, 6, valid_sets=valid, feval=[mistakes], callbacks=callbacks)
 print(seen, rounds, all(one is other for one, other in zip(given, callbacks, strict=True)), len(callbacks))

@@ -24,7 +24,11 @@ for objective, metric in (("regression", ["l2", "l1"]), ("huber", "huber")):
     }  # fmt: skip
     before = dict(settings)
     booster = lgb.train(
-        settings, known, num_boost_round=30, valid_sets=held_out, callbacks=[lgb.early_stopping(4), lgb.log_evaluation(10)]
+        settings,
+        known,
+        num_boost_round=30,
+        valid_sets=held_out,
+        callbacks=[lgb.early_stopping(4), lgb.log_evaluation(10)],
     )
     assert settings == before
     predicted = booster.predict(recent, num_iteration=booster.best_iteration)

@@ -76,6 +76,7 @@ class Net(nn.Module):
         self.head = nn.Linear(8, 2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Two numbers a row."""
         rows = torch.arange(len(x))
         hidden = torch.relu(self.body(x + self.table(rows)))
         return self.head(functional.dropout(hidden, 0.2, self.training))
