@@ -3,7 +3,7 @@
     python benchmarks/transparency/run.py [--only NAME ...] [--match EXPRESSION] [--json FILE] [--keep FOLDER]
 
 scikit-learn's tests come from the package that is installed. Each suite runs twice, one process of pytest a side:
-plain, and under `python -m autotrack` with every integration active, everything recorded into a store of its own. Compared
+plain, and under `python -m autotrack` with every integration active, all recorded into a store of its own. Compared
 are the outcome of every test, the warnings that it let through, and the CPU time of the whole process. Programs are
 compared by what they print, their exit status and the files that they write. Of the store it is checked that no run is
 left RUNNING or KILLED, that none is degraded for a reason of autotrack's, that a FAILED one belongs to a test that

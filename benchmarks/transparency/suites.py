@@ -70,8 +70,9 @@ PROGRAMS = (
     Program("lightgbm_plots", "lightgbm_plots.py", {"lightgbm.train": 1}),
     Program("estimator_checks", "estimator_checks.py", {}),
     Program("estimator_checks_short", "estimator_checks.py", {}, arguments=CHECKED),
-    Program("torch_optimizers", "torch_optimizers.py", {}),
-    Program("torch_optimizers_short", "torch_optimizers.py", {}, arguments=("29",)),
+    Program("looking_closely", "looking_closely.py", None),
+    Program("torch_optimizers", "torch_optimizers.py", None),
+    Program("torch_optimizers_short", "torch_optimizers.py", {"Net": 15, "training loop": 2}, arguments=("29",)),
 )
 
 

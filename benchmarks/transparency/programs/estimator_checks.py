@@ -18,9 +18,11 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 SLOW = {
-    "BayesianGaussianMixture", "DictionaryLearning", "FastICA", "GaussianProcessClassifier", "GradientBoostingClassifier",
+    "BayesianGaussianMixture", "DictionaryLearning", "FastICA", "GaussianProcessClassifier",
+    "GradientBoostingClassifier",
     "GradientBoostingRegressor", "HistGradientBoostingClassifier", "HistGradientBoostingRegressor", "LabelPropagation",
-    "LatentDirichletAllocation", "LogisticRegressionCV", "MLPClassifier", "MLPRegressor", "MiniBatchDictionaryLearning",
+    "LatentDirichletAllocation", "LogisticRegressionCV", "MLPClassifier", "MLPRegressor",
+    "MiniBatchDictionaryLearning",
     "MiniBatchSparsePCA", "NuSVC", "RandomForestClassifier", "RandomForestRegressor", "SparsePCA", "StackingClassifier",
     "StackingRegressor", "TSNE", "GammaRegressor", "TweedieRegressor", "IterativeImputer",
 }  # fmt: skip

@@ -295,13 +295,22 @@ def fingerprint(what: Any) -> str:
     """All that there is to see of something, as text."""
     if isinstance(what, nn.Module):
         state = b"".join(one.detach().numpy().tobytes() for one in what.state_dict().values())
-        return f"{digest(state)} {digest(pickle.dumps(what))} {sorted(vars(what))} {sys.getrefcount(what)}"
+        return (
+            f"{digest(state)} {digest(saved(what))} {digest(repr(sorted(vars(what))).encode())} {sys.getrefcount(what)}"
+        )
     if isinstance(what, torch.optim.Optimizer):
         state = repr(what.state_dict()).encode()
-        kept = sorted(key for key in vars(what) if not key.startswith("_zero_grad_profile"))
+        kept = [key for key in sorted(vars(what)) if not key.startswith("_optimizer_")]
         shown = digest(repr(what).encode())
-        return f"{digest(state)} {digest(pickle.dumps(what))} {shown} {kept} {sys.getrefcount(what)}"
+        return f"{digest(state)} {digest(saved(what))} {shown} {kept} {sys.getrefcount(what)}"
     return repr(what)
+
+
+def saved(what: Any) -> bytes:
+    """The file that `torch.save` makes; a pickle of tensors has addresses in it."""
+    file = io.BytesIO()
+    torch.save(what, file)
+    return file.getvalue()
 
 
 def streams() -> str:
