@@ -19,6 +19,7 @@ import numpy as np
 import sklearn.metrics
 import sklearn.model_selection
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - or else not all of `__all__` is there
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -119,7 +120,8 @@ def references():
         model.predict(X)
         model.score(X, y)
     gc.collect()
-    print(before == (sys.getrefcount(X), sys.getrefcount(y), sys.getrefcount(model)))
+    after = sys.getrefcount(X), sys.getrefcount(y), sys.getrefcount(model)
+    print([now - then for now, then in zip(after, before, strict=True)])
     made = [make_pipeline(StandardScaler(), Ridge()).fit(X, y), X.copy()]
     watched = [weakref.ref(one) for one in made]
     made.clear()
