@@ -120,7 +120,7 @@ class Layer:
         elif type(wrapped) is wrapt.PartialCallableObjectProxy:  # Cls.fit(est, X): without wrapt's proxy on the stack
             wrapped = self.raw.__get__(instance, type(instance))
         handlers = self.handlers
-        if not handlers:
+        if not handlers or (instance is None and self.kind == "method"):  # without a `self`, or with somebody else's
             return wrapped(*args, **kwargs)
         chosen = due(handlers, instance)
         if not chosen:

@@ -96,7 +96,9 @@ class Hooks:
         self._method(cls, "score", self.on_score)
 
     def _method(self, cls: type, name: str, handler: Callable[[Call], Handler]) -> None:
-        if hasattr(cls, name):
+        """Patch what is called on an estimator: no classmethod, and no property, whose reading is no call of it."""
+        raw = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
+        if raw is not None and not isinstance(raw, (property, classmethod, staticmethod)):
             self._patcher.method(cls, name, handler)
 
     def instrument_metrics(self, module: ModuleType) -> None:

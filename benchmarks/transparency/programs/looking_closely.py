@@ -96,7 +96,7 @@ class Derived(Own):
 
 def identities():
     """What is the same object as what."""
-    print(Derived.fit is Own.fit, Derived.learn is Own.learn, Own.learn is vars(Own)["learn"], Own.fit is Own.learn)
+    print(Derived.fit is Own.fit, Derived.learn is Own.learn, Own.learn is vars(Own)["learn"], Own.fit is Own.fit)
     one = Own()
     print(one.fit == one.fit, one.fit.__func__ is Own.fit, one.fit.__self__ is one, one.fit.__func__ is type(one).fit)
     print(inspect.ismethod(one.fit), type(one.fit.__self__).__name__, weakref.WeakMethod(one.fit)() == one.fit)
@@ -144,8 +144,8 @@ def refusals():
             call()
         except (TypeError, ValueError, AttributeError) as error:
             chain = type(error.__cause__).__name__, type(error.__context__).__name__, error.__suppress_context__
-            last = traceback.extract_tb(error.__traceback__)[-1]
-            print(type(error).__name__, str(error)[:120], *chain, last.name, getattr(error, "__notes__", None))
+            frames = [one.name for one in traceback.extract_tb(error.__traceback__) if "autotrack" not in one.filename]
+            print(type(error).__name__, str(error)[:120], *chain, frames[-1], getattr(error, "__notes__", None))
 
 
 def traced():

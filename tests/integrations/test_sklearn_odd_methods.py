@@ -1,0 +1,65 @@
+"""Classes whose `fit` is no ordinary method, and calls of it without an estimator, record nothing and harm nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.linear_model import LinearRegression
+
+from autotrack.hooks import guard
+
+X, Y = np.arange(6.0).reshape(3, 2), np.arange(3.0)
+
+
+class Delegating(BaseEstimator):
+    """Hands on what it does not do itself by properties, and makes itself by classmethods."""
+
+    def __init__(self, inner=None):
+        self.inner = inner
+
+    @property
+    def fit(self):
+        """That of the estimator inside."""
+        return self.inner.fit
+
+    @property
+    def score(self):
+        """The same."""
+        return self.inner.score
+
+    @classmethod
+    def fit_transform(cls, X):
+        """Ready-made."""
+        return cls(LinearRegression()), X
+
+    @staticmethod
+    def fit_predict(X):
+        """No estimator at all."""
+        return X
+
+
+def test_properties_classmethods_and_staticmethods_are_no_training_calls(recorded):
+    """Reading a property is no fit: what it hands out is; the other two have no estimator."""
+    model, same = Delegating.fit_transform(X)
+    assert same is X
+    assert Delegating.fit_predict(X) is X
+    assert hasattr(model, "fit")
+    assert hasattr(model, "score")
+    assert recorded.runs() == []
+    model.fit(X, Y)
+    assert model.score(X, Y) == pytest.approx(1)
+    run = recorded.only_run()
+    assert run.info.run_name == "LinearRegression"
+    assert "LinearRegression_score_X" in run.data.metrics
+    assert guard.health("sklearn").errors == 0
+
+
+def test_a_fit_without_an_estimator_fails_as_it_does(recorded):
+    """`LinearRegression.fit()` is Python's own TypeError, and no run."""
+    with pytest.raises(TypeError, match="fit"):
+        LinearRegression.fit()
+    with pytest.raises(AttributeError):
+        LinearRegression.fit(object(), X, Y)
+    assert recorded.runs() == []
+    assert guard.health("sklearn").errors == 0
