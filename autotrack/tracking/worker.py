@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext
 
-from autotrack.hooks import guard
+from autotrack.hooks import guard, own_warnings
 from autotrack.tracking import cost as costs
 from autotrack.tracking import resting, scope
 
@@ -200,7 +200,7 @@ class Worker:
             job, size, self._patient_until, cost = self._jobs.popleft()
             self._busy = True
         try:
-            with resting.work(), nullcontext() if cost is None else costs.behind(cost):
+            with resting.work(), own_warnings.apart(), nullcontext() if cost is None else costs.behind(cost):
                 guard.call(guard.health("tracking", breaker=False), "background job", job)
         except SystemExit:  # a model's own `predict` may do that
             guard.health("tracking", breaker=False).note("background job", "it called sys.exit, which ended it alone")
