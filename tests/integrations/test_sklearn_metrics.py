@@ -21,6 +21,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.svm import SVC
 
 import autotrack
 
@@ -232,6 +233,16 @@ def test_the_digest_tells_data_apart(recorded):
         GaussianNB().fit(data, Y)
     first, second, third = (run.inputs.dataset_inputs[0].dataset.digest for run in recorded.runs())
     assert first == second != third
+
+
+def test_sparse_coefficients_are_importances_as_dense_ones_are(recorded):
+    """scikit-learn's SVC of sparse data has read-only sparse coefficients; nothing is degraded by them."""
+    for data in (XB, scipy.sparse.csr_matrix(XB), scipy.sparse.csr_array(XB)):
+        SVC(kernel="linear", C=1e-4).fit(data, YB)
+    found = [artifact(recorded, run, "figures/training_feature_importances.json") for run in recorded.runs()]
+    assert [run.info.degraded for run in recorded.runs()] == ["", "", ""]
+    assert found[1]["importances"] == pytest.approx(found[0]["importances"], abs=1e-3)
+    assert found[2]["importances"] == pytest.approx(found[0]["importances"], abs=1e-3)
 
 
 def test_text_data_is_recorded(recorded):

@@ -163,7 +163,10 @@ def feature_importances_of(estimator: Any) -> tuple[list[str], list[float]] | No
         coefficients = getattr(final, "coef_", None)
         if coefficients is None or not hasattr(coefficients, "ndim") or not hasattr(coefficients, "mean"):
             return None
+        if hasattr(coefficients, "tocsr"):  # sparse: computing with it sorts it in place, and that of SVC is read-only
+            coefficients = coefficients.copy()
         values = abs(coefficients).mean(axis=0) if coefficients.ndim == 2 else abs(coefficients)
+        values = getattr(values, "A1", values)  # the mean of a sparse matrix is a matrix of one row
     if getattr(values, "ndim", 0) != 1:
         return None
     names = _feature_names(fitted, final, len(values))
