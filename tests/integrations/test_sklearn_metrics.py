@@ -24,6 +24,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 
 import autotrack
+from autotrack.hooks import guard
 
 X, Y = load_iris(return_X_y=True)
 XB, YB = load_breast_cancer(return_X_y=True)
@@ -233,6 +234,37 @@ def test_the_digest_tells_data_apart(recorded):
         GaussianNB().fit(data, Y)
     first, second, third = (run.inputs.dataset_inputs[0].dataset.digest for run in recorded.runs())
     assert first == second != third
+
+
+def test_a_model_that_refuses_to_predict_has_no_training_metrics_and_is_not_degraded(recorded):
+    """That scikit-learn fits what it then does not predict is no failure of the recording; the run says so."""
+    SVC(break_ties=True, decision_function_shape="ovo").fit(X, Y)
+    run = recorded.only_run()
+    assert (run.info.status, run.info.degraded) == ("FINISHED", "")
+    assert "break_ties must be False" in run.data.tags["autotrack.training_metrics"]
+    assert not [key for key in run.data.metrics if key.startswith("training_")]
+    assert len(run.outputs.model_outputs) == 1
+    assert guard.health("sklearn").errors == 0
+
+
+def test_a_transformer_that_names_no_features_harms_no_importances(recorded):
+    """`get_feature_names_out` of the program's own may give back None."""
+
+    class Nameless(BaseEstimator):
+        def fit(self, X, y=None):
+            return self
+
+        def transform(self, X):
+            return X
+
+        def get_feature_names_out(self, input_features=None):
+            return None
+
+    autotrack.autolog(log_training_metrics="all")
+    make_pipeline(Nameless(), LogisticRegression(max_iter=500)).fit(X, Y)
+    run = recorded.only_run()
+    assert run.info.degraded == ""
+    assert artifact(recorded, run, "figures/training_feature_importances.json")["features"] == ["x0", "x1", "x2", "x3"]
 
 
 def test_sparse_coefficients_are_importances_as_dense_ones_are(recorded):

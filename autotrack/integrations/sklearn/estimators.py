@@ -180,11 +180,11 @@ def _feature_names(fitted: Any, final: Any, count: int) -> list[str]:
             return [str(name) for name in names]
     if fitted is not final and hasattr(fitted, "__getitem__") and hasattr(fitted[:-1], "get_feature_names_out"):
         try:
-            names = fitted[:-1].get_feature_names_out()
-        except (AttributeError, ValueError, TypeError):
-            names = ()
+            names = [str(name) for name in fitted[:-1].get_feature_names_out()]
+        except (AttributeError, ValueError, TypeError):  # TypeError: None, of a transformer of the program's own
+            names = []
         if len(names) == count:
-            return [str(name) for name in names]
+            return names
     return [f"x{index}" for index in range(count)]
 
 

@@ -48,6 +48,14 @@ class Evaluation(msgspec.Struct):
     """What was left out, and why."""
 
 
+class CannotPredictError(Exception):
+    """The model does not predict its own training data; says in words why. Never shown to a user."""
+
+
+PREDICTING_ERRORS = (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError)
+"""What an estimator raises that was fitted and will not predict; RuntimeError has NotImplementedError."""
+
+
 def evaluate(estimator: Any, sample: Sample, seconds: float) -> Evaluation:
     """Predict the training rows once and score the predictions.
 
@@ -55,11 +63,15 @@ def evaluate(estimator: Any, sample: Sample, seconds: float) -> Evaluation:
         estimator: A fitted copy that nobody else uses.
         sample: Rows of the training data, with target and weights where the fit had them.
         seconds: Time budget.
+
+    Raises:
+        CannotPredictError: The estimator refuses, which is no error of autotrack's.
+        ModelFormatError: Only its own library could predict.
     """
     single_threaded(estimator)
     _let_go_of_mlflow(estimator)
     used = _within_budget(estimator, sample, seconds)
-    predictions = estimator.predict(used.data)
+    predictions = _predicted(estimator.predict, used.data)
     result = Evaluation(rows=used.rows, predictions=predictions, used=used)
     if used.target is None or rows_of(predictions) != used.rows:
         no_target = "the fit was given no target to compare predictions with"
@@ -75,6 +87,13 @@ def evaluate(estimator: Any, sample: Sample, seconds: float) -> Evaluation:
     if result.metrics:
         _own_score(estimator, used, kind, result)
     return result
+
+
+def _predicted(predict: Callable[[Any], Any], data: Any) -> Any:
+    try:
+        return predict(data)
+    except PREDICTING_ERRORS as error:
+        raise CannotPredictError(f"{type(error).__name__}: {error}"[:200]) from error
 
 
 def single_threaded(estimator: Any) -> None:
@@ -104,7 +123,7 @@ def _within_budget(estimator: Any, sample: Sample, seconds: float) -> Sample:
     if probe is None:
         return sample
     begin = time.perf_counter()
-    estimator.predict(probe.data)
+    _predicted(estimator.predict, probe.data)
     each = (time.perf_counter() - begin) / probe.rows
     affordable = max(PROBE_ROWS, int(seconds / 4 / each)) if each > 0 else sample.rows
     return sample if affordable >= sample.rows else _thinned(sample, affordable) or probe
@@ -165,7 +184,10 @@ def _score_probabilities(estimator: Any, used: Sample, result: Evaluation) -> No
     if classes is None or not hasattr(estimator, "predict_proba") or len(classes) < 2:
         _skip_figures(result, "the estimator has no predict_proba for two classes", *CURVES)
         return
-    proba = estimator.predict_proba(used.data)
+    try:
+        proba = _predicted(estimator.predict_proba, used.data)
+    except CannotPredictError:
+        return
     present = set(_as_list(used.target))
     if getattr(proba, "ndim", 0) != 2 or len(present) < 2:
         _skip_figures(result, "the rows at hand are all of one class", *CURVES)
