@@ -10,7 +10,8 @@ import pytest
 HARNESS = Path(__file__).parents[2] / "benchmarks" / "transparency" / "run.py"
 
 SAME = (
-    "test_pipeline_init or test_pipeline_methods or test_fit_predict or test_feature_union or cloned or score_samples"
+    "(test_pipeline_init or test_pipeline_methods or test_fit_predict or test_feature_union or cloned or score_samples)"
+    " and not parallel and not array_api"
 )
 """Some of scikit-learn's tests of pipelines: they fit, expect exceptions, count attributes, clone, look for methods."""
 
