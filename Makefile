@@ -45,7 +45,7 @@ demo: $(VENV)/.installed-demo
 	@BIN=$(abspath $(BIN)) sh tools/demo.sh $(DEMO)
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
