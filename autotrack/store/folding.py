@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 import msgspec
 
 from autotrack import events as ev
-from autotrack.store import ranks, schema
+from autotrack.store import rank_tags, schema
 
 DEGRADED_LENGTH = 2_000
 """Longest text of reasons why a run is incomplete."""
@@ -225,21 +225,21 @@ class Batch:
     def _on_rank(self, event: ev.RankJoined) -> None:
         change = self._run(event.run_id, event.time)
         change.joined = change.joined or event
-        self.tags[event.run_id, ranks.COUNT_TAG] = str(event.size)
-        self.tags[event.run_id, ranks.facts_tag(event.rank)] = as_json(event.facts)
-        self.tags[event.run_id, ranks.open_tag(event.rank)] = event.journal_id
+        self.tags[event.run_id, rank_tags.COUNT_TAG] = str(event.size)
+        self.tags[event.run_id, rank_tags.facts_tag(event.rank)] = as_json(event.facts)
+        self.tags[event.run_id, rank_tags.open_tag(event.rank)] = event.journal_id
 
     def _on_rank_ended(self, event: ev.RankEnded) -> None:
         self._run(event.run_id, event.time).rank_ends.append(event)
-        self.tags[event.run_id, ranks.status_tag(event.rank)] = event.status
-        self.tags[event.run_id, ranks.open_tag(event.rank)] = None
-        self.tags[event.run_id, ranks.gone_tag(event.rank)] = None
+        self.tags[event.run_id, rank_tags.status_tag(event.rank)] = event.status
+        self.tags[event.run_id, rank_tags.open_tag(event.rank)] = None
+        self.tags[event.run_id, rank_tags.gone_tag(event.rank)] = None
         if event.error is not None:
-            self.tags[event.run_id, ranks.error_tag(event.rank)] = ranks.summary_of(event.error)
+            self.tags[event.run_id, rank_tags.error_tag(event.rank)] = rank_tags.summary_of(event.error)
 
     def _on_rank_gone(self, event: ev.RankGone) -> None:
         self._run(event.run_id, event.time or 0)
-        self.tags[event.run_id, ranks.gone_tag(event.rank)] = None if event.time is None else str(event.time)
+        self.tags[event.run_id, rank_tags.gone_tag(event.rank)] = None if event.time is None else str(event.time)
 
     def _on_degraded(self, event: ev.RunDegraded) -> None:
         self._run(event.run_id).degraded.append(event.reason)

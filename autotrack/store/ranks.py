@@ -20,54 +20,18 @@ from sqlalchemy import Connection, select
 from autotrack import events as ev
 from autotrack.store import schema
 from autotrack.store.engine import Store, retried
+from autotrack.store.rank_tags import FAILED_TAG, OPEN_PREFIX, gone_tag, open_tag, status_tag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from autotrack.store.folding import RunChange
 
-COUNT_TAG, FAILED_TAG = "ranks", "failed_rank"
-PREFIX = "rank."
-OPEN_PREFIX = "rank.open."
-
 MARGIN = 10_000
 """Milliseconds that may pass from a rank's death until it is seen; meanwhile the others' communication breaks."""
-
-MAX_SUMMARY = 500
 
 _ERROR_COLUMNS = ("error_type", "error_message", "error_traceback", "error_frame")
 
 Row = dict[str, Any]
-
-
-def facts_tag(rank: int) -> str:
-    """Tag that tells of a rank's process."""
-    return f"{PREFIX}{rank}"
-
-
-def open_tag(rank: int) -> str:
-    """Tag with the journal of a rank that is at it."""
-    return f"{OPEN_PREFIX}{rank}"
-
-
-def status_tag(rank: int) -> str:
-    """Tag with what became of a rank."""
-    return f"{PREFIX}{rank}.status"
-
-
-def error_tag(rank: int) -> str:
-    """Tag with why a rank failed."""
-    return f"{PREFIX}{rank}.error"
-
-
-def gone_tag(rank: int) -> str:
-    """Tag with the time at which rank 0 saw a rank's process end, while it is not known whether that was in order."""
-    return f"{PREFIX}gone.{rank}"
-
-
-def summary_of(error: ev.ErrorInfo) -> str:
-    """An error in one line."""
-    text = f"{error.type}: {error.message}" if error.type and error.message else error.type or error.message
-    return text[:MAX_SUMMARY]
 
 
 class Settled(NamedTuple):

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Table, bindparam, select
 
 from autotrack import clock
 from autotrack import events as ev
-from autotrack.store import ranks, registry, schema
+from autotrack.store import rank_tags, ranks, registry, schema
 from autotrack.store.curves import chunks, write_points
 from autotrack.store.engine import Store
 from autotrack.store.folding import DEGRADED_LENGTH, Batch, RunChange, Status, as_json, clip, number_of_json
@@ -166,7 +166,7 @@ class Writer:
             by_rank = blamed.get(row.id)
             settled = ranks.settled(row, columns_of_run, change, by_rank)
             if settled.rank != by_rank:
-                batch.tags[run_id, ranks.FAILED_TAG] = settled.rank
+                batch.tags[run_id, rank_tags.FAILED_TAG] = settled.rank
             updates.append({"run_id": run_id, **settled.columns})
         _update(connection, schema.runs, "run_id", self._storable(updates))
         return ids

@@ -20,12 +20,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import msgspec
+
 from autotrack import events
 from autotrack.artifacts import Artifacts
 from autotrack.artifacts.files import Stored
-from autotrack.store.folding import as_json
 from autotrack.store.location import Location
-from autotrack.store.ranks import facts_tag
+from autotrack.store.rank_tags import facts_tag
 from autotrack.tracking import job as jobs
 from autotrack.tracking import liveness, session
 from autotrack.tracking.job import Job
@@ -139,7 +140,7 @@ def take_part(run: RunWriter, job: Job, name: str = "", device: str = "") -> Non
 def note_device(run: RunWriter, device: str) -> None:
     """The device that this rank trains on has become known."""
     if run.job is not None:
-        tags = {facts_tag(run.job.rank): as_json(facts_of(run.job, device))}
+        tags = {facts_tag(run.job.rank): msgspec.json.encode(facts_of(run.job, device)).decode()}
         run.recorder.write(events.TagsSet(run.run_id, tags))
 
 

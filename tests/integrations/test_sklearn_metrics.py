@@ -241,7 +241,7 @@ def test_a_model_that_refuses_to_predict_has_no_training_metrics_and_is_not_degr
     SVC(break_ties=True, decision_function_shape="ovo").fit(X, Y)
     run = recorded.only_run()
     assert (run.info.status, run.info.degraded) == ("FINISHED", "")
-    assert "break_ties must be False" in run.data.tags["autotrack.training_metrics"]
+    assert "break_ties must be False" in run.data.tags["autotrack.skipped.training_metrics"]
     assert not [key for key in run.data.metrics if key.startswith("training_")]
     assert len(run.outputs.model_outputs) == 1
     assert guard.health("sklearn").errors == 0

@@ -229,8 +229,7 @@ def _evaluation_of(work: Behind) -> metrics.Evaluation:
         seconds = config.settings().training_metrics_seconds
         evaluation = behind.past_imports(partial(metrics.evaluate, estimator, sample, seconds))
     except metrics.CannotPredictError as error:
-        work.run.set_tags({"autotrack.training_metrics": f"none: the model does not predict: {error}"})
-        return None
+        raise _NoMetrics(f"the model does not predict: {error}") from None
     except ModelFormatError:  # only its own library could predict, which must not be asked while the program goes on
         raise _NoMetrics("only its own library could predict, which the program may be using now") from None
     importances = estimators.feature_importances_of(estimator)
