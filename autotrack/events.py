@@ -287,6 +287,8 @@ class TagsSet(msgspec.Struct, tag_field="t", tag="tags", omit_defaults=True):
     tags: dict[str, str]
     weak: bool = False
     """As of `ParamsLogged`."""
+    late: bool = False
+    """Said after the run: of one that has been removed meanwhile, it is left out."""
 
 
 class TagDeleted(msgspec.Struct, tag_field="t", tag="untag"):

@@ -77,7 +77,7 @@ class Writer:
             events: The events in their order; a journal's first and last line are passed over.
             journal_id: Whose they are.
         """
-        batch = Batch(events)
+        batch = Batch(self._of_runs_that_are_there(connection, events))
         sessions = self._write_sessions(connection, batch)
         runs = self._write_runs(connection, batch, sessions, journal_id)
         self._write_params(connection, batch, runs)
@@ -90,6 +90,15 @@ class Writer:
         registry.apply(connection, self._dialect, self._location, batch.registered.values())
         change_models(connection, batch.model_changes)
         self._write_artifacts(connection, batch, runs)
+
+    def _of_runs_that_are_there(self, connection: Connection, events: Sequence[ev.Event]) -> Sequence[ev.Event]:
+        """The events, but for what is said late of runs that have been removed: it would bring them back."""
+        late = {event.run_id for event in events if type(event) is ev.TagsSet and event.late}
+        if not late:
+            return events
+        there = self.known_runs(connection, late) | {event.run_id for event in events if type(event) is ev.RunStarted}
+        gone = late - there
+        return [event for event in events if not (type(event) is ev.TagsSet and event.late and event.run_id in gone)]
 
     def known_runs(self, connection: Connection, run_ids: Iterable[str]) -> set[str]:
         """Those of some run ids that the store has a run of."""

@@ -25,7 +25,7 @@ class Ledger:
             run: The run.
             passes: How often the ingest has looked at the journal so far; the pass under way may be past the run's end.
         """
-        if run.source not in NOT_OF_THE_PROGRAM and not run.is_inherited:
+        if _is_told_of(run):
             run.cost.passes = passes + 1
             self._ended[run.run_id] = run.cost
 
@@ -55,10 +55,14 @@ class Ledger:
 def _tags(costs: Iterable[tuple[str, Cost]]) -> list[events.Event]:
     if clock.is_fixed():
         return []
-    return [events.TagsSet(run_id, {COST_TAG: text}) for run_id, cost in costs if (text := cost.to_json())]
+    return [events.TagsSet(run_id, {COST_TAG: text}, late=True) for run_id, cost in costs if (text := cost.to_json())]
 
 
 def told_so_far(runs: Iterable[RunWriter]) -> list[events.Event]:
     """What is to be written in order to tell of runs that are open."""
-    own = (run for run in runs if run.source not in NOT_OF_THE_PROGRAM and not run.is_inherited)
-    return _tags((run.run_id, run.cost) for run in own)
+    return _tags((run.run_id, run.cost) for run in runs if _is_told_of(run))
+
+
+def _is_told_of(run: RunWriter) -> bool:
+    """Whether this process tells what a run took: it opened it, for the program, and is no rank but the first."""
+    return run.source not in NOT_OF_THE_PROGRAM and not run.is_inherited and (run.job is None or run.job.rank == 0)

@@ -298,6 +298,8 @@ RECORDING = """
         LogisticRegression(C=1.0 + number % 2, max_iter=200).fit(X, y)
         autotrack.flush()
         print(number, flush=True)
+        if number == 3:
+            sys.stdin.readline()
 """
 
 
@@ -307,13 +309,17 @@ def test_clean_up_beside_a_process_that_records(tmp_path: Path, monkeypatch: pyt
     environment = {**os.environ, "AUTOTRACK_TRACKING_URI": str(tmp_path / "store")}
     command = [sys.executable, "-c", textwrap.dedent(RECORDING)]
     client = Client(tmp_path / "store")
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdout is not None
+        assert process.stdin is not None
         for line in process.stdout:
             if int(line) % 2 == 1:
                 for run in client.search_runs(filter_string="attributes.status = 'FINISHED'"):
                     client.delete_run(run.info.run_id)
                 collect_garbage(tmp_path / "store", dry_run=False)
+            if int(line) == 3:
+                print("the last one", file=process.stdin, flush=True)
     assert process.returncode == 0
     runs = client.search_runs()
     assert runs

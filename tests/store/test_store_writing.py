@@ -154,6 +154,16 @@ def test_metrics_of_a_run_that_is_not_known_yet_are_not_lost(record: Callable[..
     assert reader.run(A).data.metrics == {"loss": 1.0}
 
 
+def test_what_is_said_late_of_a_removed_run_does_not_bring_it_back(record: Callable[..., None], store: Store) -> None:
+    """A late tag of a run that is not there makes no run; beside the run's beginning, or behind it, it counts."""
+    record(ev.TagsSet(A, {"cost": "1"}, late=True))
+    assert count(store, schema.runs) == 0
+    record(ev.TagsSet(B, {"cost": "2"}, late=True), ev.RunStarted(B, "s", 100, "run"))
+    record(ev.TagsSet(B, {"more": "3"}, late=True), ev.TagsSet(A, {"cost": "1"}, late=True))
+    assert count(store, schema.runs) == 1
+    assert Reader(store).run(B).data.tags == {"cost": "2", "more": "3"}
+
+
 def test_the_last_value_is_the_newest_at_the_highest_step(record: Callable[..., None], reader: Reader) -> None:
     """Steps may go backwards and repeat; time decides between points of one step, then the order of logging."""
     points = [(5, 10, 1.0), (9, 30, 2.0), (9, 20, 3.0), (2, 99, 4.0), (9, 30, 5.0)]

@@ -109,6 +109,7 @@ def test_tags_of_the_events_are_the_format_and_do_not_change() -> None:
         "MetricsLogged": "ms", "CurveLogged": "curve", "TagsSet": "tags", "TagDeleted": "untag",
         "DatasetLogged": "dataset", "FitLogged": "fit", "TrialsLogged": "trials", "ModelLogged": "model",
         "ArtifactLogged": "artifact", "ModelChanged": "model_changed", "ModelRegistered": "register",
+        "RankJoined": "rank", "RankEnded": "rank_end", "RankGone": "rank_gone",
     }  # fmt: skip
 
 
