@@ -108,7 +108,7 @@ def autotrack(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_child() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run a program in a folder: `run_child(folder, source, VARIABLE="value")`."""
     return run_in

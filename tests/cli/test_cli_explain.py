@@ -46,12 +46,10 @@ PROGRAM = """
 
 
 @pytest.fixture(scope="module")
-def explained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def explained(tmp_path_factory: pytest.TempPathFactory, run_child: Callable) -> Path:
     """The store of a project whose program leaves various things out."""
-    from conftest import run_in
-
     folder = tmp_path_factory.mktemp("explained")
-    done = run_in(folder, PROGRAM)
+    done = run_child(folder, PROGRAM)
     assert done.returncode == 0, done.stderr
     return folder / ".autotrack"
 
