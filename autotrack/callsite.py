@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
+import threading
 import weakref
 from itertools import islice
 from types import CodeType, FrameType
@@ -66,14 +68,40 @@ def _written_argument(frame: FrameType, keywords: tuple[str, ...], position: int
 
 
 def _read_argument(frame: FrameType, keywords: tuple[str, ...], position: int) -> str:
-    import executing
-
-    node = executing.Source.executing(frame).node
+    node = node_of(frame)
     if not isinstance(node, ast.Call):
         return ""
     named = next((keyword.value for keyword in node.keywords if keyword.arg in keywords), None)
     written = node.args[position] if len(node.args) > position else named
     return ast.unparse(written) if isinstance(written, (ast.Name, ast.Attribute)) else ""
+
+
+_parsing = threading.Lock()
+
+
+def _after_fork() -> None:
+    global _parsing
+    _parsing = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def node_of(frame: FrameType) -> ast.AST | None:
+    """What a frame is doing, in its source; None where that is not to be known.
+
+    One thread at a time: up to Python 3.12 the maker of syntax trees counts its depth for all threads together, and
+    fails (SystemError) where two are at it at once.
+    """
+    import executing
+
+    with _parsing:
+        try:
+            found: ast.AST | None = executing.Source.executing(frame).node
+        except SystemError:  # the program was at it, too
+            found = None
+    return found
 
 
 class Place(NamedTuple):
@@ -99,9 +127,7 @@ def is_made_of(frame: FrameType | None, place: Place, keywords: tuple[str, ...],
     """
     if frame is None or place.code() is not frame.f_code or not hasattr(frame.f_code, "co_positions"):
         return False
-    import executing
-
-    node = executing.Source.executing(frame).node
+    node = node_of(frame)
     if not isinstance(node, ast.Call) or any(_calls_in(one) for one in node.args[:position]):
         return False
     named = next((keyword.value for keyword in node.keywords if keyword.arg in keywords), None)

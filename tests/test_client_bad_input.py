@@ -323,6 +323,7 @@ CASES: list[Case] = [
     # What only autotrack records
     *no_run("get_trials"),
     *no_run("get_fits"),
+    *no_run("explain"),
     *no_run("get_environment"),
     *no_run("promote_trial", 0),
     *each("promote_trial", NO_WHOLE_NUMBER, "number", lambda ids, bad: ids.client.promote_trial(ids.run, bad)),

@@ -96,7 +96,8 @@ def fit_data_of(
     }
     sides = {"shape": _sides_of(data), "target_shape": _sides_of(target)}
     profile.update((key, known) for key, known in sides.items() if known is not None)
-    stored = attribute_of(data, "nnz")
+    # Of the class, since a frame would look for a column of that name, and compare it with each label.
+    stored = attribute_of(data, "nnz") if hasattr(type(data), "nnz") else None
     if is_library_type(type(data)) and stored is not None and not callable(stored):
         profile["stored_values"] = int(stored)
     sample = sample_of(data, target, weights, total, max_bytes)

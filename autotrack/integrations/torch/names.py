@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from types import CodeType, FrameType
 
-from autotrack import origin
+from autotrack import callsite, origin
 
 MAX_SITES = 10_000
 """Places in the code whose names are kept."""
@@ -50,9 +50,7 @@ class Names:
 
 
 def _node_of(frame: FrameType) -> ast.AST:
-    import executing
-
-    return executing.Source.executing(frame).node or ast.Pass()
+    return callsite.node_of(frame) or ast.Pass()
 
 
 def program_frame(frame: FrameType | None) -> FrameType | None:
