@@ -22,7 +22,8 @@ def test_a_search_on_dasks_workers_is_one_run(recorded):
     """What workers fit for a search or a meta-estimator, in threads of this very process, belongs to its run, and to
     the run that the program opened.
     """
-    options = {"n_workers": 1, "threads_per_worker": 2, "memory_limit": "600MB", "dashboard_address": None}
+    # No limit of memory: what other tests have loaded into this process would count against it.
+    options = {"n_workers": 1, "threads_per_worker": 2, "memory_limit": None, "dashboard_address": None}
     search = GridSearchCV(GaussianNB(), {"var_smoothing": [1e-9, 1e-3, 0.1]}, cv=2, n_jobs=2)
     plain = GridSearchCV(GaussianNB(), search.param_grid, cv=2)
     with autotrack.disabled():
