@@ -1,12 +1,12 @@
 """Ray Tune.
 
-Hooked, in the driver: `Tuner.fit`, and `tune.run`, which older programs call.
+Hooked, in the driver: `Tuner.fit`, and `tune.run`, which older programs call; in Ray's workers: `Trainable.train`.
 
 Recorded: one run a call, with a trials table (configuration, last metrics, the metric that is tuned as it was reported,
 status, start, seconds, error), metric and mode, searcher and scheduler, the space that is searched, the best trial's
 configuration and score. All of it when the call has come back.
 
-Deliberately not: what the trials train, in Ray's workers, where nothing is recorded on its own; tasks and actors.
+Deliberately not: what the trials train, in Ray's workers. What plain tasks and actors train are runs of their own.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any
 
 import msgspec
 
-from autotrack import origin
+from autotrack import origin, process
 from autotrack.events import Number, TrialInfo, float_of
 from autotrack.hooks import guard
 from autotrack.hooks.patching import Call, Patcher
 from autotrack.integrations.options import IntegrationConfig
-from autotrack.tracking import training
+from autotrack.tracking import scope, training
 from autotrack.tracking.values import safe_number, safe_params, safe_text
 
 NAME = "ray"
@@ -52,10 +52,18 @@ def instrument(patcher: Patcher, configuration: Callable[[], IntegrationConfig])
     hooks = Hooks(configuration)
     patcher.method(tune.Tuner, "fit", hooks.on_fit)
     patcher.function(tune, "run", hooks.on_run, rebind_in=_is_users)
+    if process.role == "worker":
+        patcher.method(tune.Trainable, "train", on_train)
 
 
 def _is_users(module: ModuleType) -> bool:
     return not origin.is_library_module(module.__name__)
+
+
+def on_train(call: Call) -> Handler:
+    """A worker goes on with a trial, in this thread or in one that it starts."""
+    with scope.within((scope.Frame("training"),)):
+        yield
 
 
 class Hooks:
