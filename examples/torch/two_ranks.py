@@ -20,4 +20,5 @@ for _ in range(20):
 total = sum(one.double().sum().item() for one in model.parameters())
 if dist.get_rank() == 0:
     print("weights", total)
+dist.barrier()  # gloo may abort a rank that leaves while another is still at it
 dist.destroy_process_group()
