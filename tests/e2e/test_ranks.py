@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gloo_jobs import not_aborted
 
 from autotrack import Client
 from autotrack.records import Run
@@ -126,7 +127,8 @@ def test_four_ranks_write_into_one_run_each_under_its_own_name(tmp_path: Path) -
     """Under plain torchrun: points, files, facts and load of each rank; of what all say, what rank 0 says."""
     pytest.importorskip("torch")
     script = write(tmp_path, "import autotrack; autotrack.autolog()\n" + textwrap.dedent(TOP) + textwrap.dedent(LOGGED))
-    done = run(tmp_path, *TORCHRUN, "--nproc-per-node", "4", script)
+    words = (*TORCHRUN, "--nproc-per-node", "4", script)
+    done = not_aborted(lambda: run(tmp_path, *words), tmp_path / ".autotrack")
     assert done.returncode == 0, done.stderr
     loop, hand = runs_of(tmp_path)
     assert [one.info.status for one in (loop, hand)] == ["FINISHED"] * 2
@@ -247,7 +249,7 @@ def test_accelerate_launch_is_one_run(tmp_path: Path) -> None:
     )
     launch = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1")
     options = ("--mixed_precision", "no", "--dynamo_backend", "no")
-    done = run(tmp_path, "-m", "autotrack", *launch, *options, script)
+    done = not_aborted(lambda: run(tmp_path, "-m", "autotrack", *launch, *options, script), tmp_path / ".autotrack")
     assert done.returncode == 0, done.stderr
     (one,) = runs_of(tmp_path)
     assert (one.info.status, one.data.tags["ranks"]) == ("FINISHED", "2")

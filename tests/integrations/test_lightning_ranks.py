@@ -6,6 +6,7 @@ import sys
 import textwrap
 
 import pytest
+from gloo_jobs import not_aborted
 
 import autotrack
 
@@ -67,7 +68,8 @@ def test_the_ranks_of_a_job_are_one_run(run_python, tmp_path, package, strategy,
     store = str(tmp_path / "store")
     command = ["-m", "autotrack", script] if zero_code else [script]
     variables = {"AUTOTRACK_TRACKING_URI": store, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
-    run_python(*command, env=variables, timeout=200)
+    done = not_aborted(lambda: run_python(*command, env=variables, timeout=200, status=None), tmp_path / "store")
+    assert done.returncode == 0, done.stderr
     client = autotrack.Client(store)
     (run,) = client.search_runs()
     assert (run.info.status, run.info.degraded, run.info.run_name) == ("FINISHED", "", "Net")
