@@ -129,8 +129,10 @@ class Recorder:
             self._open().append(lines)
 
     def _on_tick(self, load: SystemMetrics) -> None:
-        load.tick([run for run in list(self.runs.values()) if run.source not in NOT_OF_THE_PROGRAM])
-
+        runs = list(self.runs.values())
+        for run in runs:
+            run.write_waiting()
+        load.tick([run for run in runs if run.source not in NOT_OF_THE_PROGRAM])
         if self._thread is not None:
             self.write_all(self._ledger.tell(self._ledger.settled(self._thread.passes)))
 

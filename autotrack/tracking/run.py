@@ -291,10 +291,14 @@ class RunWriter:
             while self._handed:
                 self._read_tensors(self._handed.popleft())
 
-    def read_ring(self) -> None:
-        """Write what waits: of companions, and tensors, in one transfer for each device."""
+    def write_waiting(self) -> None:
+        """Write what waits in companions: the training thread may stand still, and be killed there."""
         for companion in self._companions:
             guard.call(guard.health("tracking", breaker=False), "write what waits", companion.flush)
+
+    def read_ring(self) -> None:
+        """Write what waits: of companions, and tensors, in one transfer for each device."""
+        self.write_waiting()
         with self._reading:
             self._read_handed()
             with self._lock:

@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 import os
+import time
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import autotrack
 from autotrack.models import Model
 from autotrack.models.uris import local_path
+from autotrack.tracking import recorder
 
 X = torch.linspace(-1, 1, 640 * 8).reshape(640, 8).sin()
 Y = (X.sum(1) > 0).long()
@@ -333,6 +335,18 @@ def test_files_of_torch_save_are_kept_with_the_fit(recorded, tmp_path):
     (file,) = fit.details["checkpoints"]
     assert (file["path"], file["size"], file["step"]) == (str(path), os.path.getsize(path), 6)
     assert file["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_points_of_a_loop_that_stands_still_are_written_all_the_same(recorded):
+    """Nothing waits for the next step, which may never come: the process may be killed meanwhile."""
+    net = nn.Linear(8, 2)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    full_batch(net, optimizer, steps=3)
+    journal = recorder.current().journal.path
+    deadline = time.monotonic() + 60
+    while '"steps":[0,1,2]' not in journal.read_text("utf-8") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert '"key":"loss","steps":[0,1,2]' in journal.read_text("utf-8")
 
 
 def test_tensorboard_scalars_are_mirrored(recorded, tmp_path):
