@@ -126,8 +126,9 @@ def _apply(store: Store, opened: events.JournalOpened, chunk: journal_reading.Ch
             if not advance_journal(connection, opened, at, chunk.end, alive, closed):
                 connection.rollback()
                 return None
-            refused = _apply_parts(connection, Writer(store), chunk.events, opened.journal_id)
-            _tell_of_damage(connection, Writer(store), chunk, opened.journal_id)
+            writer = Writer(store)
+            refused = _apply_parts(connection, writer, chunk.events, opened.journal_id)
+            _tell_of_damage(connection, writer, chunk, opened.journal_id)
             return refused
 
     refused = move()

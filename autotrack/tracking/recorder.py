@@ -270,8 +270,8 @@ class Recorder:
 
     def attend(self, integration: str, device: str) -> RunWriter | None:
         """Rank 0 records a training that this rank takes part in, and nothing more; it is over with the next one."""
-        for run in [one for one in self.runs.values() if one is self._attended]:
-            run.end()
+        if self._attended is not None:
+            self._attended.end()
         place = ranks.next_place(self.location, integration)
         if place is None or not place.job.rank:
             return None

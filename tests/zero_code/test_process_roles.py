@@ -59,7 +59,7 @@ def test_command_line_splits_as_python_splits_it(line: str, options: str, target
         (["python", "-u", "/x/site-packages/ray/_private/log_monitor.py", "--logs-dir=x"], "helper"),
         (["python", "/x/site-packages/ray/dashboard/agent.py"], "helper"),
         (["python", "-m", "ray.util.client.server"], "helper"),
-        (["python", "/home/me/ray/train.py"], "main"),
+        (["python", "mine/ray/train.py"], "main"),
         (["python", "/x/bin/ray", "start", "--head"], "tool"),
         (["python", "-m", "ipykernel_launcher", "-f", "x.json"], "main"),
         (["python", "-c", "from mine.spawn import x"], "main"),
