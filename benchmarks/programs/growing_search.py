@@ -5,8 +5,7 @@ python growing_search.py SIDE FOLDER COUNT
 
 from __future__ import annotations
 
-import statistics
-import time
+from collections.abc import Callable
 
 import side
 
@@ -24,29 +23,10 @@ y = X[:, 0] + random.normal(size=60)
 ALPHAS = (1 + numpy.arange(side.COUNT) / side.COUNT).tolist()
 
 
-def search(recorded: bool, count: int = side.COUNT) -> tuple[float, float]:
-    """Milliseconds of this thread's CPU, and of all CPU until all is recorded."""
-    estimator = GridSearchCV(Ridge(), {"alpha": ALPHAS[:count]}, cv=2)
-    cpu = time.process_time()
-    begin = time.thread_time()
-    if recorded:
-        estimator.fit(X, y)
-    else:
-        with module.disabled():
-            estimator.fit(X, y)
-    thread = 1000 * (time.thread_time() - begin)
-    side.settle(module)
-    return thread, 1000 * (time.process_time() - cpu)
+def search(number: int) -> Callable[[], object]:
+    """A search, to be done; the first one is a small one."""
+    estimator = GridSearchCV(Ridge(), {"alpha": ALPHAS if number else ALPHAS[:10]}, cv=2)
+    return lambda: estimator.fit(X, y)
 
 
-search(True, 10)
-search(False, 10)
-pairs = []
-for number in range(PAIRS):
-    first, second = (search(number % 2 == turn) for turn in (0, 1))
-    pairs.append((first, second) if number % 2 == 0 else (second, first))
-side.report(
-    plain_ms=statistics.median(plain[0] for _, plain in pairs),
-    added_ms=statistics.median(recorded[0] - plain[0] for recorded, plain in pairs),
-    added_cpu_ms=statistics.median(recorded[1] - plain[1] for recorded, plain in pairs),
-)
+side.report(**side.by_turns(module, search, PAIRS))

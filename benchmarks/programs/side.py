@@ -7,10 +7,12 @@ SIDE is `plain`, `autotrack` or `mlflow`; FOLDER is empty and the child's own. E
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
 import resource
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -85,6 +87,36 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
     wall, thread = time.perf_counter(), time.thread_time()
     work()
     return 1000 * (time.perf_counter() - wall), 1000 * (time.thread_time() - thread)
+
+
+def by_turns(module: Any, make: Callable[[int], Callable[[], object]], pairs: int) -> dict[str, float]:
+    """Do something recorded and plain, by turns: what recording adds, in ms of this thread's CPU and of all CPU.
+
+    Args:
+        module: What records.
+        make: Makes what is done for the pair of that number; 0 is done first, and not measured.
+        pairs: How many are measured.
+    """
+
+    def once(recorded: bool, number: int) -> tuple[float, float]:
+        work = make(number)
+        cpu = time.process_time()
+        with contextlib.nullcontext() if recorded else module.disabled():
+            _, thread = timed(work)
+        settle(module)
+        return thread, 1000 * (time.process_time() - cpu)
+
+    once(True, 0)
+    once(False, 0)
+    measured = []
+    for number in range(1, pairs + 1):
+        first, second = (once(number % 2 == turn, number) for turn in (0, 1))
+        measured.append((first, second) if number % 2 == 0 else (second, first))
+    return {
+        "plain_ms": statistics.median(plain[0] for _, plain in measured),
+        "added_ms": statistics.median(recorded[0] - plain[0] for recorded, plain in measured),
+        "added_cpu_ms": statistics.median(recorded[1] - plain[1] for recorded, plain in measured),
+    }
 
 
 def timed_cpu(work: Callable[[], object]) -> tuple[float, float]:
