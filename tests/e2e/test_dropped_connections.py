@@ -19,6 +19,10 @@ from autotrack.tracking import recorder
 ROOT = Path(__file__).resolve().parents[2]
 
 PARTS, POINTS = 15, 40
+"""Parts of the training at least, and points of the loss in each."""
+
+COMMITS = 3
+"""How many commits must have been made whose answer was lost; the training goes on until there were as many."""
 
 TRAIN = f"""
 import sys
@@ -28,16 +32,14 @@ import autotrack
 with autotrack.start_run(run_name="loop") as run:
     assert autotrack.flush(60)
     print("go", flush=True)
-    sys.stdin.readline()
-    for part in range({PARTS}):
+    for part, _ in enumerate(iter(sys.stdin.readline, "end\\n")):
         autotrack.log_params({{f"p{{part}}": part, f"q{{part}}": "x"}})
         for step in range(part * {POINTS}, part * {POINTS} + {POINTS}):
             autotrack.log_metric("loss", step / 8, step=step)
         autotrack.log_metrics({{"a": part, "b": -part}}, step=part)
         autotrack.set_tag("part", part)
         autotrack.flush(1)  # true or not: each is another transaction
-    print("done", flush=True)
-    sys.stdin.readline()
+        print("part", flush=True)
 """
 
 
@@ -59,34 +61,37 @@ def test_connections_that_break_at_any_moment_neither_lose_nor_double_anything(
         assert child.stdin is not None
         assert child.stdout.readline() == "go\n", child.communicate()[1]
         proxy.wild = True
-        child.stdin.write("\n")
-        child.stdin.flush()
-        assert child.stdout.readline() == "done\n", child.communicate()[1]
+        parts = 0
+        while parts < PARTS or proxy.cuts["commit"] < COMMITS:
+            assert parts < 20 * PARTS, proxy.cuts
+            child.stdin.write("on\n")
+            child.stdin.flush()
+            assert child.stdout.readline() == "part\n", child.communicate()[1]
+            parts += 1
         proxy.wild = False
-        _, said = child.communicate("\n", timeout=120)
+        _, said = child.communicate("end\n", timeout=120)
         assert child.returncode == 0, said
         assert said.count("autotrack:") <= 1, said
         assert "Traceback" not in said
         monkeypatch.chdir(tmp_path)
         try:
-            check(Client(url))
+            check(Client(url), parts)
         finally:
             recorder.forget_store(locate(url))
             Store.forget(locate(url))
-        assert proxy.cuts["commit"] >= 3, proxy.cuts
         assert proxy.cuts.total() > proxy.cuts["commit"]
 
 
-def check(client: Client) -> None:
+def check(client: Client, parts: int) -> None:
     """Each point, parameter and tag is there, and once."""
     (run,) = client.search_runs()
     assert (run.info.status, run.info.degraded) == ("FINISHED", "")
     points = client.get_metric_history(run.info.run_id, "loss")
-    assert [(point.step, point.value) for point in points] == [(step, step / 8) for step in range(PARTS * POINTS)]
+    assert [(point.step, point.value) for point in points] == [(step, step / 8) for step in range(parts * POINTS)]
     for key, sign in (("a", 1), ("b", -1)):
         points = client.get_metric_history(run.info.run_id, key)
-        assert [(point.step, point.value) for point in points] == [(part, sign * part) for part in range(PARTS)]
-    wanted = {f"p{part}": part for part in range(PARTS)} | {f"q{part}": "x" for part in range(PARTS)}
+        assert [(point.step, point.value) for point in points] == [(part, sign * part) for part in range(parts)]
+    wanted = {f"p{part}": part for part in range(parts)} | {f"q{part}": "x" for part in range(parts)}
     assert run.data.param_values == wanted
-    assert run.data.tags["part"] == str(PARTS - 1)
-    assert run.data.series["loss"].count == PARTS * POINTS
+    assert run.data.tags["part"] == str(parts - 1)
+    assert run.data.series["loss"].count == parts * POINTS
