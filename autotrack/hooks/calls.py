@@ -14,6 +14,7 @@ Both follow the context (`contextvars`): another thread, or another asyncio task
 from __future__ import annotations
 
 import sys
+from _thread import get_ident
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -114,7 +115,7 @@ _handling: ContextVar[Event | None] = ContextVar("autotrack_handling", default=N
 class Event:
     """The handlers' side of one call, linked to the calls around it. `begin`, then one of `returned` and `raised`."""
 
-    __slots__ = ("_account", "_entries", "_key", "_outer", "_spent", "_started", "call")
+    __slots__ = ("_account", "_entries", "_key", "_outer", "_over", "_spent", "_started", "_thread", "call")
 
     def __init__(self, call: Call, entries: tuple[Entry, ...]) -> None:
         self.call = call
@@ -124,25 +125,27 @@ class Event:
         self._outer = _running.get()
         self._started: list[tuple[Entry, Generator[Replace | None, Any, None]]] = []
         self._account: Account | None = None
+        self._over: list[Callable[[], None]] = []
+        self._thread = 0
+        """The thread on which the handlers are at work; 0 while they are not."""
         self._spent = 0.0
         """Seconds that the handlers took; while they are at work, less the time at which they began."""
 
     def begin(self) -> None:
         """Run the parts before the call, outermost handler first."""
         begun = perf_counter()
-        _running.set(_QUIET)
-        _handling.set(self)
-        for entry in self._entries:
-            guard.call(entry.health, entry.before, _start, entry, self.call, self._started)
-        _handling.set(None)
-        _running.set(self)
+        self._go_to_work()
+        try:
+            for entry in self._entries:
+                guard.call(entry.health, entry.before, _start, entry, self.call, self._started)
+        finally:
+            self._rest(self)
         self._spent = perf_counter() - begun
 
     def returned(self, result: Any) -> None:
         """Run the parts after the call, innermost handler first."""
         self._spent -= perf_counter()
-        _running.set(_QUIET)
-        _handling.set(self)
+        self._go_to_work()
         try:
             while self._started:
                 entry, steps = self._started.pop()
@@ -153,8 +156,7 @@ class Event:
     def raised(self, error: BaseException) -> None:
         """Run the parts after a call that raised; the exception comes out of it as it went in."""
         self._spent -= perf_counter()
-        _running.set(_QUIET)
-        _handling.set(self)
+        self._go_to_work()
         trace, context, cause = error.__traceback__, error.__context__, error.__cause__
         suppress = error.__suppress_context__
         try:
@@ -179,10 +181,22 @@ class Event:
         """It has come to a halt; the event stays open."""
         _running.set(self._outer)
 
+    def _go_to_work(self) -> None:
+        self._thread = get_ident()
+        _running.set(_QUIET)
+        _handling.set(self)
+
+    def _rest(self, running: Event | None) -> None:
+        """A part of the handlers is over, however it went."""
+        self._thread = 0
+        while self._over:
+            guard.call(guard.health("tracking", breaker=False), "after a handler", self._over.pop())
+        _handling.set(None)
+        _running.set(running)
+
     def _close(self) -> None:
         """Nothing of the call may stay alive in a context that was copied while it was in progress."""
-        _running.set(self._outer)
-        _handling.set(None)
+        self._rest(self._outer)
         self._key = 0
         del self.call
         account, self._account = self._account, None
@@ -211,6 +225,25 @@ def charge_to(account: Account) -> None:
     if event is not None and event._account is None:
         event._account = account
         account.begin()
+
+
+def when_over(callback: Callable[[], None]) -> bool:
+    """In a handler: have something done when this part of it, before or after the call, is over, however it went.
+
+    Returns:
+        False outside handlers' parts: then nothing will be done.
+    """
+    event = _handling.get()
+    if event is None or event._thread != get_ident():  # a context that was copied there may be anywhere
+        return False
+    event._over.append(callback)
+    return True
+
+
+def is_handling() -> bool:
+    """Whether a handler's part is at work here, in this thread."""
+    event = _handling.get()
+    return event is not None and event._thread == get_ident()
 
 
 def due(entries: tuple[Entry, ...], instance: Any) -> tuple[Entry, ...]:

@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -66,7 +67,7 @@ def record_model(
     digest = hashlib.sha256(snapshot.data).hexdigest()
     folder = digest[:32]
     if models.exists(f"{folder}/MLmodel"):
-        model = Model.from_yaml(models.read_bytes(f"{folder}/MLmodel").decode())
+        model = _model_of(models.read_bytes(f"{folder}/MLmodel"))
     else:
         signature = _signature_of(inputs, predictions)
         _, model = _saved(
@@ -74,6 +75,12 @@ def record_model(
             run_id=run.run_id, artifact_path=name,
         )  # fmt: skip
     _announce(run, model_id, name, models, folder, model, step, registered_model_name)
+
+
+@lru_cache(maxsize=64)
+def _model_of(content: bytes) -> Model:
+    """What a file MLmodel says, not to be changed: to read YAML takes longer than all else where models are equal."""
+    return Model.from_yaml(content.decode())
 
 
 _best: WeakKeyDictionary[RunWriter, tuple[float, str]] = WeakKeyDictionary()

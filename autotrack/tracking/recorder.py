@@ -10,6 +10,7 @@ import contextlib
 import os
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from weakref import WeakSet
@@ -17,7 +18,7 @@ from weakref import WeakSet
 from autotrack import clock, config, console, events
 from autotrack.errors import NotFoundError, StoreError
 from autotrack.events import encode
-from autotrack.hooks import guard
+from autotrack.hooks import calls, guard
 from autotrack.store.location import Location, locate
 from autotrack.store.places import is_portable
 from autotrack.tracking import failure, program_facts, rank_watch, ranks, scope, session
@@ -33,6 +34,9 @@ from autotrack.tracking.system_metrics import SystemMetrics
 from autotrack.tracking.values import UNENCODABLE, encoded
 from autotrack.tracking.worker import Worker
 
+HELD = (events.RunStarted, events.ParamsLogged, events.TagsSet, events.FitLogged, events.RunEnded)
+"""What of one part of a handler is written together. No points: those of a call in a signal handler are not to wait."""
+
 MAX_ATTACHED = 1_000
 """Runs of other processes whose writers are kept."""
 
@@ -41,6 +45,13 @@ MAX_FLUSH = 2.0
 
 STARTED_BY_TAG = "autotrack.started_by_run"
 """The run that was open where this program was started, where that run is in another store."""
+
+
+class _Held(threading.local):
+    """What a handler of this thread has told and is not written yet."""
+
+    def __init__(self) -> None:
+        self.lines: deque[bytes] = deque()
 
 
 class Recorder:
@@ -57,7 +68,8 @@ class Recorder:
     def __init__(self, location: Location) -> None:
         self.location = location
         self.session_id = session.session_id()
-        self.worker = Worker()
+        self.worker = Worker(self.write_held)
+        self._held = _Held()
         self.runs: dict[str, RunWriter] = {}
         self.attached: dict[str, RunWriter] = {}
         self._ledger = Ledger()
@@ -115,8 +127,7 @@ class Recorder:
             line = encode(event)
         except UNENCODABLE:
             line = encoded(event)
-        if not (self._journal or self._open()).append(line):
-            self._open().append(line)  # it was closed in this moment: the program ends
+        self._append(line, isinstance(event, HELD))
 
     def write_all(self, several: Iterable[events.Event]) -> None:
         """Append several events to the journal in one write: a process that is killed leaves all of them, or none.
@@ -124,9 +135,44 @@ class Recorder:
         Raises:
             StoreError: No journal can be written anywhere.
         """
-        lines = b"".join(encoded(event) for event in several)
-        if lines and not (self._journal or self._open()).append(lines):
-            self._open().append(lines)
+        told = list(several)
+        if told:
+            self._append(b"".join(map(encoded, told)), all(isinstance(event, HELD) for event in told))
+
+    def _append(self, lines: bytes, can_wait: bool) -> None:
+        """Append lines to the journal at once; those of one part of a handler that can wait go there together.
+
+        Each write lets go of the interpreter, and the training thread then has to wait for it.
+        """
+        held = self._held.lines
+        if can_wait and calls.is_handling():
+            if not held:
+                calls.when_over(self.write_held)
+            held.append(lines)
+            return
+        if held:
+            held.append(lines)
+            self.write_held()
+        else:
+            self._append_now(lines)
+
+    def _append_now(self, lines: bytes) -> None:
+        if not (self._journal or self._open()).append(lines):
+            self._open().append(lines)  # it was closed in this moment: the program ends
+
+    def write_held(self) -> None:
+        """Write what a handler of this thread has told so far: what else is done may build upon it.
+
+        Raises:
+            StoreError: No journal can be written anywhere.
+        """
+        held = self._held.lines
+        if held:
+            lines = []
+            with contextlib.suppress(IndexError):  # a signal handler that logs takes what is left, and writes it
+                while held:
+                    lines.append(held.popleft())
+            self._append_now(b"".join(lines))
 
     def _on_tick(self, load: SystemMetrics) -> None:
         runs = list(self.runs.values())
@@ -247,6 +293,7 @@ class Recorder:
                 description=None if description is None else redact(description),
             )
         )
+        self.write_held()  # from here on other threads may write of the run
         if place is not None:
             ranks.take_part(run, place.job)
             rank_watch.watch(run, place.job)
@@ -324,6 +371,7 @@ class Recorder:
         thread = self._thread
         if self._journal is None or thread is None:
             return True
+        self.write_held()
         for run in [*self.runs.values(), *self.attached.values()]:
             run.read_ring()
         done = self.worker.drain(limit)
@@ -334,6 +382,7 @@ class Recorder:
         thread = self._thread
         if self._journal is None or thread is None:
             return
+        self.write_held()
         thread.look_after_disk()
         if self._load is not None:
             self._load.stop()
@@ -397,7 +446,8 @@ class Recorder:
             self._journal.abandon()
         self._journal = None
         self._thread = self._load = None
-        self.worker = Worker()
+        self.worker = Worker(self.write_held)
+        self._held = _Held()
         self.attached.update(self.runs)
         self.runs = {}
         self._attended = None

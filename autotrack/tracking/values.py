@@ -25,6 +25,9 @@ from autotrack.tracking.redaction import redact_value
 MAX_TEXT = 6_000
 """Characters of one automatically recorded parameter that are kept."""
 
+SHORT = 100
+"""Characters up to which text is looked up among what was recorded before."""
+
 MAX_ITEMS = 200
 """Items of one automatically recorded list, tuple or dict that are kept."""
 
@@ -244,10 +247,20 @@ def explicit_param(key: object, value: object) -> Param:
 
 def safe_param(key: str, value: object) -> Param:
     """A parameter that was read off an object: bounded, no secrets, and without running a `__repr__` of the user's."""
+    kind = type(value)
+    plain = value is None or kind is bool or kind is int or (kind is str and len(value) <= SHORT)  # type: ignore[arg-type]
+    return _plain_param(key, value) if plain and type(key) is str else _safe_param(key, value)
+
+
+def _safe_param(key: str, value: object) -> Param:
     native = _native(value)
     text = native if isinstance(native, str) else safe_text(native)
     json_text = _json_of(native) if len(text) <= MAX_TEXT else None
     return _without_secrets(storable(key), native, storable(_clip(text)), json_text)
+
+
+_plain_param = functools.lru_cache(maxsize=2_048, typed=True)(_safe_param)
+"""Fits of one kind have the same parameters again and again. Not of floats: two equal ones may differ (0.0, -0.0)."""
 
 
 def _without_secrets(key: str, value: object, text: str, json_text: str | None) -> Param:

@@ -48,9 +48,14 @@ def ends_without_notice() -> bool:
 
 
 class Worker:
-    """A queue of jobs and the thread that does them; the thread starts with the first job."""
+    """A queue of jobs and the thread that does them; the thread starts with the first job.
 
-    def __init__(self) -> None:
+    Args:
+        hand_over: Called before a job is handed over: what it builds upon is to be there.
+    """
+
+    def __init__(self, hand_over: Callable[[], None] = lambda: None) -> None:
+        self._hand_over = hand_over
         self._lock = threading.Condition()
         self._jobs: deque[tuple[Job, int, float, costs.Cost | None]] = deque()
         self._bytes = 0
@@ -71,6 +76,7 @@ class Worker:
         Returns:
             False when too much waits already; the job is not done then.
         """
+        self._hand_over()
         with self._lock:
             if self._jobs and (self._bytes + size > MAX_BYTES or len(self._jobs) >= MAX_JOBS):
                 return False

@@ -25,6 +25,8 @@ from sklearn.svm import SVC
 
 import autotrack
 from autotrack.hooks import guard
+from autotrack.integrations.sklearn.metrics import evaluate
+from autotrack.tracking.fit_data import Sample
 
 X, Y = load_iris(return_X_y=True)
 XB, YB = load_breast_cancer(return_X_y=True)
@@ -90,6 +92,49 @@ def test_sample_weights_count(recorded):
     with autotrack.disabled():
         expected = metrics.accuracy_score(Y, model.predict(X), sample_weight=weights)
     assert recorded.only_run().data.metrics["training_accuracy_score"] == pytest.approx(expected)
+
+
+class Drawn:
+    """What a fitted classifier says of rows that stand for themselves."""
+
+    _estimator_type = "classifier"
+
+    def __init__(self, predictions, proba, classes):
+        self.predictions, self.proba, self.classes_ = predictions, proba, classes
+
+    def get_params(self, deep=True):
+        return {}
+
+    def predict(self, X):
+        return self.predictions
+
+    def predict_proba(self, X):
+        return self.proba
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("names", [[0, 1], ["a", "b"], [-1, 1, 7], [True, False], list(range(60))])
+def test_what_is_computed_of_one_confusion_matrix_is_what_the_functions_say(seed, names):
+    """Labels of any kind, weights, classes that are never predicted or never there."""
+    generator = np.random.default_rng(seed)
+    classes = np.array(sorted(names))
+    rows = int(generator.integers(len(names), 40 + 2 * len(names)))
+    target = generator.choice(classes, rows)
+    predictions = target if seed == 5 else generator.choice(classes[: max(1, len(classes) - seed % 2)], rows)
+    proba = generator.dirichlet(np.ones(len(classes)), rows).round(2 if seed % 3 else 12)
+    proba[:, -1] = 1 - proba[:, :-1].sum(axis=1)
+    weights = generator.integers(0, 4, rows) / 4 if seed % 4 == 1 else None
+    sample = Sample(data=np.zeros((rows, 1)), target=target, weights=weights, rows=rows, total=rows)
+    found = evaluate(Drawn(predictions, proba, classes), sample, 10).metrics
+    options = {"sample_weight": weights}
+    expected = {"training_accuracy_score": metrics.accuracy_score(target, predictions, **options)}
+    for name in ("precision", "recall", "f1"):
+        score = getattr(metrics, f"{name}_score")
+        value = score(target, predictions, average="weighted", zero_division=0, **options)
+        expected[f"training_{name}_score"] = value
+    if len(classes) == 2 and len(set(target.tolist())) == 2:
+        expected["training_roc_auc"] = metrics.roc_auc_score(target, proba[:, 1], **options)
+    assert {key: found[key] for key in expected} == pytest.approx(expected, rel=1e-12)
 
 
 def test_curves_of_iterative_fits_are_recorded(recorded):

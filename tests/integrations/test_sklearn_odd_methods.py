@@ -63,3 +63,51 @@ def test_a_fit_without_an_estimator_fails_as_it_does(recorded):
         LinearRegression.fit(object(), X, Y)
     assert recorded.runs() == []
     assert guard.health("sklearn").errors == 0
+
+
+def test_parameters_follow_a_class_that_is_changed_while_the_program_runs(recorded):
+    """Their names are kept by class, for as long as it has the same `__init__`."""
+
+    class Changing(BaseEstimator):
+        def __init__(self, depth=1):
+            self.depth = depth
+
+        def fit(self, X, y=None):
+            return self
+
+    def init(self, depth=1, width=2):
+        self.depth, self.width = depth, width
+
+    Changing().fit(X)
+    Changing().fit(X)
+    Changing.__init__ = init
+    Changing(depth=3).fit(X)
+    assert [run.data.params for run in recorded.runs()][::-1] in (
+        [{"depth": "1"}, {"depth": "1"}, {"depth": "3", "width": "2"}],
+        [{"depth": "3", "width": "2"}, {"depth": "1"}, {"depth": "1"}],
+    )
+
+
+def test_a_metaclass_of_any_kind_is_no_obstacle(recorded):
+    """One whose classes cannot be hashed."""
+
+    class Odd(type):
+        __hash__ = None
+
+        def __eq__(cls, other):
+            raise ValueError("do not compare me")
+
+    class Estimator(BaseEstimator):
+        def __init__(self, depth=1):
+            self.depth = depth
+
+        def fit(self, X, y=None):
+            return self
+
+    hashable = Estimator
+    try:
+        Estimator = Odd("Estimator", (BaseEstimator,), dict(vars(hashable)))
+    except TypeError:
+        pytest.skip("scikit-learn has no estimators of such a class")
+    Estimator().fit(X)
+    assert guard.health("sklearn").errors == 0

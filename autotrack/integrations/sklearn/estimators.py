@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from autotrack.hooks import guard
 from autotrack.origin import attribute_of
@@ -69,18 +70,36 @@ def _has_plain_params(kind: type) -> bool:
 def _own_params(estimator: Any) -> dict[str, Any]:
     """What stands in an estimator under the names that its `__init__` has; a property is asked, as sklearn would."""
     kind = type(estimator)
-    ask = getattr(kind, "_get_param_names", None)
-    names = guard.attempt(ask) if ask is not None else _names_of(kind.__init__)
-    if not isinstance(names, (list, tuple)):
-        names = _names_of(kind.__init__)
     found = {}
-    for name in names:
+    for name in _param_names_of(kind):
         value = attribute_of(estimator, name, _ABSENT)
         if value is _ABSENT and any(name in vars(base) for base in kind.__mro__):
             value = guard.attempt(getattr, estimator, name)
             value = _ABSENT if isinstance(value, Exception) else value
         found[name] = value
     return found
+
+
+_param_names: WeakKeyDictionary[type, tuple[Any, Any, Sequence[str]]] = WeakKeyDictionary()
+"""Names of parameters by class, with the methods that they were told by: to read a signature takes longer than all else
+that is done of a small fit's parameters."""
+
+
+def _param_names_of(kind: type) -> Sequence[str]:
+    ask, init = getattr(kind, "_get_param_names", None), kind.__init__  # type: ignore[misc]
+    told_by = getattr(ask, "__func__", None)
+    # A method of the user's may say something else each time, and a metaclass of theirs, what a class is equal to.
+    plain = (type(kind).__eq__, type(kind).__hash__) == (type.__eq__, type.__hash__)
+    keeps = plain and getattr(told_by, "__module__", None) == "sklearn.base"
+    known = _param_names.get(kind) if keeps else None
+    if known is not None and known[0] is told_by and known[1] is init:
+        return known[2]
+    names = guard.attempt(ask) if ask is not None else _names_of(init)
+    if not isinstance(names, (list, tuple)):
+        names = _names_of(init)
+    if keeps:
+        _param_names[kind] = told_by, init, names
+    return names
 
 
 def _names_of(function: Any) -> tuple[str, ...]:

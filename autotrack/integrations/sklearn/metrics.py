@@ -136,25 +136,70 @@ def _thinned(sample: Sample, rows: int) -> Sample | None:
 
 
 def _score_classifier(estimator: Any, used: Sample, predictions: Any, result: Evaluation) -> None:
-    from sklearn import metrics
-
     target, weights = used.target, used.weights
+    flat = bool(rows_of(target)) and _is_flat(target) and _is_flat(predictions)
     try:
-        # The three of them in one pass over the labels.
-        precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-            target, predictions, average="weighted", zero_division=0.0, sample_weight=weights
-        )
+        labels = _labels_of(target, predictions) if flat else []
+        if 0 < len(labels) <= MAX_CLASSES and _have_weight(weights):
+            _score_labels(target, predictions, labels, weights, result)
+        else:
+            _score_many_labels(target, predictions, weights, result)
     except (ValueError, TypeError) as error:
         result.skipped["training_metrics"] = f"they are not defined for this target: {str(error)[:200]}"
         return
+    if not flat:
+        _skip_figures(result, "the target has several outputs", "confusion_matrix", *CURVES)
+        return
+    if not 1 < len(labels) <= MAX_CLASSES:
+        reason = f"it is kept for 2 to {MAX_CLASSES} classes, and there are {len(labels)}"
+        _skip_figures(result, reason, "confusion_matrix")
+    _score_probabilities(estimator, used, result)
+
+
+def _have_weight(weights: Any) -> bool:
+    """Whether rows can be counted by their weights."""
+    if weights is None:
+        return True
+    import numpy
+
+    array = numpy.asarray(weights, dtype=float)
+    return bool((array >= 0).all() and array.sum() > 0)
+
+
+def _labels_of(target: Any, predictions: Any) -> list[Any]:
+    return sorted({*_as_list(target), *_as_list(predictions)}, key=lambda label: (str(type(label)), label))
+
+
+def _score_labels(target: Any, predictions: Any, labels: list[Any], weights: Any, result: Evaluation) -> None:
+    """The confusion matrix, and what follows from it.
+
+    scikit-learn has a function for each of these, and each looks through the labels anew, which for few rows takes
+    longer than the fit.
+    """
+    from sklearn import metrics
+
+    matrix = metrics.confusion_matrix(target, predictions, labels=labels, sample_weight=weights)
+    if len(labels) > 1:
+        result.figures["confusion_matrix"] = {"labels": labels, "matrix": matrix.tolist()}
+    right, true, predicted = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
+    total = true.sum()
+    for name, of in (("precision", predicted), ("recall", true), ("f1", (true + predicted) / 2)):
+        each = right / (of + (of == 0))
+        result.metrics[f"training_{name}_score"] = float((each * true).sum() / total)
+    result.metrics["training_accuracy_score"] = float(right.sum() / total)
+
+
+def _score_many_labels(target: Any, predictions: Any, weights: Any, result: Evaluation) -> None:
+    """The same where a confusion matrix would be too large, or there is none."""
+    from sklearn import metrics
+
+    # The three of them in one pass over the labels.
+    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+        target, predictions, average="weighted", zero_division=0.0, sample_weight=weights
+    )
     for name, value in (("precision_score", precision), ("recall_score", recall), ("f1_score", f1)):
         result.metrics[f"training_{name}"] = float(value)
     _put(result, "accuracy_score", metrics.accuracy_score, target, predictions, sample_weight=weights)
-    if rows_of(target) and _is_flat(target) and _is_flat(predictions):
-        _confusion(target, predictions, weights, result)
-        _score_probabilities(estimator, used, result)
-    else:
-        _skip_figures(result, "the target has several outputs", "confusion_matrix", *CURVES)
 
 
 def _skip_figures(result: Evaluation, reason: str, *names: str) -> None:
@@ -196,9 +241,7 @@ def _score_probabilities(estimator: Any, used: Sample, result: Evaluation) -> No
         _skip_figures(result, f"it is drawn for two classes, and there are {len(classes)}", *CURVES)
     _put(result, "log_loss", metrics.log_loss, used.target, proba, labels=classes, sample_weight=used.weights)
     if len(classes) == 2:
-        positive = proba[:, 1]
-        _put(result, "roc_auc", metrics.roc_auc_score, used.target, positive, sample_weight=used.weights)
-        _curves(used, positive, classes[1], result)
+        _curves(used, proba[:, 1], classes[1], result)
     elif len(present) == len(classes):
         _put(
             result,
@@ -216,22 +259,12 @@ def _as_list(values: Any) -> list[Any]:
     return list(values.tolist() if hasattr(values, "tolist") else values)
 
 
-def _confusion(target: Any, predictions: Any, weights: Any, result: Evaluation) -> None:
-    from sklearn import metrics
-
-    labels = sorted({*_as_list(target), *_as_list(predictions)}, key=lambda label: (str(type(label)), label))
-    if 1 < len(labels) <= MAX_CLASSES:
-        matrix = metrics.confusion_matrix(target, predictions, labels=labels, sample_weight=weights)
-        result.figures["confusion_matrix"] = {"labels": labels, "matrix": matrix.tolist()}
-    else:
-        reason = f"it is kept for 2 to {MAX_CLASSES} classes, and there are {len(labels)}"
-        _skip_figures(result, reason, "confusion_matrix")
-
-
 def _curves(used: Sample, positive: Any, label: Any, result: Evaluation) -> None:
+    """The curves of two classes, and the area below the first: one look at the rows less than `roc_auc_score`."""
     from sklearn import metrics
 
     fpr, tpr, _ = metrics.roc_curve(used.target, positive, pos_label=label, sample_weight=used.weights)
+    _put(result, "roc_auc", metrics.auc, fpr, tpr)
     result.figures["roc_curve"] = {"fpr": _spread(fpr), "tpr": _spread(tpr), "pos_label": str(label)}
     precision, recall, _ = metrics.precision_recall_curve(
         used.target, positive, pos_label=label, sample_weight=used.weights
