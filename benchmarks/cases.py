@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
@@ -20,6 +19,8 @@ HEAVY = ("wrapt", "sqlalchemy", "numpy", "asyncio", "pandas", "sklearn", "fsspec
 """Modules that switching autologging on may not load."""
 
 _SWITCH_ON = {"autotrack": "import autotrack; autotrack.autolog()", "mlflow": "import mlflow; mlflow.autolog()"}
+_IMPORT = {"wandb": "import wandb", "trackio": "import trackio"}
+"""Of those that record nothing by themselves."""
 _LIST_HEAVY = f"import json, sys; print(json.dumps({{'heavy': sum(m in sys.modules for m in {HEAVY!r})}}))"
 
 
@@ -51,7 +52,7 @@ class Case(NamedTuple):
     """autotrack's side runs with the zero-code hook on PYTHONPATH."""
     repeats: int = 3
     few: int = 1
-    """How many times MLflow's side is measured, at most."""
+    """How many times the sides of others are measured, at most."""
     needs: str | None = None
     """A variable of the environment without which the case is passed over."""
 
@@ -60,6 +61,11 @@ def program(name: str, counts: Mapping[str, int], *more: str) -> dict[str, list[
     """The command line of a program for each side: its name among `programs`, and how often it does what it does."""
     path = str(HERE / "programs" / f"{name}.py")
     return {side: [path, side, "FOLDER", str(count), *more] for side, count in counts.items()}
+
+
+def others(count: int) -> dict[str, list[str]]:
+    """The command lines for trackers that only log what they are told."""
+    return program("other_trackers", dict.fromkeys(("wandb", "trackio"), count))
 
 
 def ingest(engine: str, budget: float | None, few: int) -> Case:
@@ -89,7 +95,7 @@ def environment(hooked: bool) -> dict[str, str]:
 CASES = [
     Case(
         "import",
-        {"plain": ["-c", "pass"]} | {side: ["-c", code] for side, code in _SWITCH_ON.items()},
+        {"plain": ["-c", "pass"]} | {side: ["-c", code] for side, code in (_SWITCH_ON | _IMPORT).items()},
         [Row("import and autolog(), CPU over bare Python", "ms", "cpu", 40, "over plain")],
         repeats=15,
         few=3,
@@ -115,7 +121,7 @@ CASES = [
     ),
     Case(
         "log_metric",
-        program("log_metric", {"autotrack": 100_000, "mlflow": 500}),
+        program("log_metric", {"autotrack": 100_000, "mlflow": 500}) | others(10_000),
         [
             Row("log_metric, median", "us", "p50_us", 8),
             Row("log_metric, 99th percentile", "us", "p99_us", 50),
@@ -193,7 +199,7 @@ CASES = [
     ),
     Case(
         "first_run",
-        program("first_run", {"autotrack": 0, "mlflow": 0}),
+        program("first_run", {"autotrack": 0, "mlflow": 0}) | others(0),
         [
             Row("new store, first run, cold process: wall", "ms", "wall", 500),
             Row("new store, first run, cold process: CPU", "ms", "cpu"),
@@ -229,8 +235,3 @@ CASES = [
         repeats=1,
     ),
 ]
-
-
-def interpreter(side: str, mlflow_python: str | None) -> str:
-    """The Python that runs a side; MLflow's may be one of its own."""
-    return mlflow_python if side == "mlflow" and mlflow_python else sys.executable

@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from environments import PEERS
+
 FILE = Path(__file__).resolve().parent / "results.json"
 PACKAGES = ("scikit-learn", "lightgbm", "torch", "sqlalchemy", "numpy")
 
@@ -29,17 +31,18 @@ def _processor() -> str:
     return next(names, platform.processor())
 
 
-def versions(mlflow_python: str | None) -> dict[str, str]:
-    """What was measured."""
+def versions(pythons: Mapping[str, str]) -> dict[str, str]:
+    """What was measured; others than autotrack by their interpreters."""
     found = {"Python": platform.python_version()}
     for name in PACKAGES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
-    if mlflow_python is not None:
-        asked = [mlflow_python, "-c", "import importlib.metadata as m; print(m.version('mlflow'))"]
-        found["MLflow"] = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    for side, python in pythons.items():
+        asked = [python, "-c", f"import importlib.metadata as m; print(m.version({PEERS[side].package!r}))"]
+        told = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+        found[PEERS[side].title] = told
     return found
 
 
@@ -52,12 +55,12 @@ def load() -> dict[str, Any]:
     return kept
 
 
-def keep(lines: Iterable[Mapping[str, object]], mlflow_python: str | None) -> None:
+def keep(lines: Iterable[Mapping[str, object]], pythons: Mapping[str, str]) -> None:
     """Keep figures, in place of older ones of the same name; those of another machine are dropped."""
     before, here = load(), machine()
     known = {line["what"]: line for line in before.get("lines", ())} if before.get("machine") == here else {}
     known.update({str(line["what"]): dict(line) for line in lines})
-    found = {**before.get("versions", {}), **versions(mlflow_python)}
+    found = {**before.get("versions", {}), **versions(pythons)}
     busy = round(os.getloadavg()[2], 1)
     kept = {"machine": here, "load": busy, "versions": found, "lines": [_rounded(line) for line in known.values()]}
     FILE.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
@@ -93,4 +96,17 @@ def table() -> str:
             shown(line["mlflow"], unit), f"{shown(ratio)} x" if ratio is not None else "",
         )  # fmt: skip
         text += f"| {' | '.join(cells)} |\n"
+    return text + _others(kept["lines"])
+
+
+def _others(lines: Iterable[Mapping[str, Any]]) -> str:
+    """A second table, of what the others do too: they log what they are told."""
+    told = [line for line in lines if line.get("wandb") is not None or line.get("trackio") is not None]
+    if not told:
+        return ""
+    text = "\nBeside trackers that log what they are told, and no training by themselves:\n\n"
+    text += "| what | autotrack | MLflow | W&B offline | trackio |\n| --- | --- | --- | --- | --- |\n"
+    for line in told:
+        figures = [shown(line.get(side), str(line["unit"])) for side in ("autotrack", "mlflow", "wandb", "trackio")]
+        text += f"| {line['what']} | {' | '.join(figures)} |\n"
     return text

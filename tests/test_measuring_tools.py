@@ -37,14 +37,22 @@ def line(what: str, ours: float, verdict: str) -> dict[str, object]:
 
 def test_kept_figures_show_a_missed_budget_and_no_name_of_the_machine(results: ModuleType) -> None:
     """A figure replaces its older self alone; a miss is shown; no host and no path gets into the file."""
-    results.keep([line("one", 4.0, "ok"), line("two", 4.0, "ok")], None)
-    results.keep([line("two", 8.0, "OVER")], None)
+    results.keep([line("one", 4.0, "ok"), line("two", 4.0, "ok")], {})
+    results.keep([line("two", 8.0, "OVER")], {})
     rows = [row for row in results.table().splitlines() if row.startswith(("| one", "| two"))]
     assert rows == ["| one | 5 ms | 4 ms | kept | 80 ms | 20 x |", "| two | 5 ms | 8 ms | **missed** | 80 ms | 10 x |"]
     text = results.FILE.read_text()
     assert platform.node() not in text
     assert str(ROOT) not in text
     assert str(Path.home()) not in text
+
+
+def test_trackers_that_do_part_of_it_have_a_table_of_their_own(results: ModuleType) -> None:
+    """With the lines that they have a figure of; a figure that nobody measured stays empty."""
+    results.keep([line("one", 4.0, "ok"), {**line("two", 4.0, "ok"), "wandb": 64.0}], {})
+    table = results.table()
+    assert table.count("| one |") == 1
+    assert "| two | 4 ms | 80 ms | 64 ms |  |" in table.splitlines()
 
 
 def test_house_counts_what_it_says_it_counts(house: ModuleType) -> None:
