@@ -11,8 +11,8 @@ from autotrack import bootstrap, config, process
 from autotrack.hooks import guard
 from autotrack.tracking import scope, transport
 
-_last: tuple[Any, ...] = ()
-_arrived: transport.Arrived | scope.Stack = ()
+_latest: tuple[tuple[Any, ...], transport.Arrived | scope.Stack] = ((), ())
+"""The parcel that came last, and what it says is open; one value, since several threads may work here."""
 
 
 def arrive(parcel: tuple[Any, ...]) -> None:
@@ -21,19 +21,21 @@ def arrive(parcel: tuple[Any, ...]) -> None:
 
 
 def _arrive(parcel: tuple[Any, ...]) -> None:
-    global _last, _arrived
+    global _latest
     import os
 
     sent = transport.Parcel(*parcel)
     if sent.sender == os.getpid():  # a copy was made, and nothing has left
         return
-    if parcel != _last:
+    known, arrived = _latest
+    if parcel != known:
         if not process.activated and not _switched_on(sent):
             return
         if process.role == "worker":
             _adopt(sent)
-        _last, _arrived = parcel, transport.Arrived(sent) if sent.kind else ()
-    scope.enter(_arrived)
+        arrived = transport.Arrived(sent) if sent.kind else ()
+        _latest = parcel, arrived
+    scope.enter(arrived)
 
 
 def _switched_on(sent: transport.Parcel) -> bool:

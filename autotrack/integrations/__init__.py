@@ -137,14 +137,15 @@ INTEGRATIONS = (
     Integration("threads", triggers=("autotrack.tracking.scope",), light=True),
     Integration("processes", triggers=("autotrack.tracking.scope",), light=True),
     Integration("joblib", triggers=("joblib.parallel",), light=True),
+    Integration("dask", triggers=("distributed.client",), light=True),
     Integration("seeds", triggers=("numpy.random", "torch")),
     Integration("argparse", triggers=("argparse",), light=True),
     Integration("click", triggers=("click.core", "typer._click.core"), light=True),
     Integration("fire", triggers=("fire.core",), light=True),
     Integration("hydra", triggers=("hydra.core.hydra_config",), light=True),
 )
-"""All integrations. Those without a target are no frameworks: `threads`, `processes` and `joblib` carry the scope along
-with work, from the moment on that there can be one; `seeds` rides with what has random numbers; the other light ones
+"""All integrations. Those without a target are no frameworks: `threads`, `processes`, `joblib` and `dask` carry the scope
+along with work, from the moment on that there can be one; `seeds` rides with what has random numbers; the other light ones
 read command lines."""
 
 

@@ -1,8 +1,8 @@
 """Threads: work that is handed to another thread keeps the scope of the context that handed it over.
 
-Hooked: `threading.Thread.start` and the work items of `ThreadPoolExecutor`; for those of `multiprocessing`'s
-`ThreadPool` see `processes`. Recorded: nothing. So fits in threads that were started under an explicit run join that
-run, and threads that a training call starts open none.
+Hooked: `threading.Thread.start` and the work items of `ThreadPoolExecutor` and of Dask's workers; for those of
+`multiprocessing`'s `ThreadPool` see `processes`. Recorded: nothing. So fits in threads that were started under an
+explicit run join that run, and threads that a training call starts open none.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from autotrack.tracking import scope
 if TYPE_CHECKING:
     from autotrack.integrations.options import IntegrationConfig
 
-_submitted: WeakKeyDictionary[Any, scope.Stack] = WeakKeyDictionary()
+POOLS = ("concurrent.futures.thread", "distributed._concurrent_futures_thread")
+"""Where the work items of pools of threads are defined; Dask's workers have a copy of their own."""
+
+_submitted: WeakKeyDictionary[Any, scope.Stack | scope.Arrived] = WeakKeyDictionary()
 
 
 def instrument(watcher: Watcher, configuration: Callable[[], IntegrationConfig]) -> None:
@@ -28,7 +31,8 @@ def instrument(watcher: Watcher, configuration: Callable[[], IntegrationConfig])
 
     del configuration
     watcher.method(threading.Thread, "start", on_start)
-    watcher.when_imported("concurrent.futures.thread", lambda module: _instrument_pool(watcher, module))
+    for name in POOLS:
+        watcher.when_imported(name, lambda module: _instrument_pool(watcher, module))
 
 
 def _instrument_pool(watcher: Watcher, module: ModuleType) -> None:
@@ -45,7 +49,7 @@ def on_start(call: Call) -> Any:
 def on_submit(call: Call) -> Any:
     """Work was handed to a pool of threads."""
     yield
-    frames = scope.stack()
+    frames = scope.unopened()
     if frames:
         _submitted[call.instance] = frames
 

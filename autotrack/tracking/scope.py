@@ -49,7 +49,7 @@ WorkToken = tuple[Kind, str]
 OFF = Frame("off")
 
 _stack: ContextVar[Stack | Arrived | None] = ContextVar("autotrack_scope", default=None)
-_inherited: WeakKeyDictionary[threading.Thread, Stack] = WeakKeyDictionary()
+_inherited: WeakKeyDictionary[threading.Thread, Stack | Arrived] = WeakKeyDictionary()
 _has_inherited = False
 """Whether any thread ever did: a look into the dictionary costs more than all else of `stack`."""
 
@@ -93,10 +93,18 @@ def stack() -> Stack:
     if type(value) is tuple:
         return value
     if value is None:
-        return () if not _has_inherited else _inherited.get(threading.current_thread(), ())
+        value = () if not _has_inherited else _inherited.get(threading.current_thread(), ())
+        if type(value) is tuple:
+            return value
     frames: Stack = value.unpack()  # type: ignore[union-attr]  # any tuple was dealt with above
     _stack.set(frames)
     return frames
+
+
+def unopened() -> Stack | Arrived:
+    """The same, for another context to know; what has arrived stays packed until somebody asks there."""
+    value = _stack.get()
+    return stack() if value is None else value
 
 
 def enter(frames: Stack | Arrived) -> None:
@@ -175,13 +183,13 @@ def inherit(thread: threading.Thread) -> None:
         _lend(thread, frames)
 
 
-def inherited_by(thread: threading.Thread) -> Stack:
+def inherited_by(thread: threading.Thread) -> Stack | Arrived:
     """What was open where a thread was started."""
     return _inherited.get(thread, ())
 
 
 @contextmanager
-def within(frames: Stack) -> Iterator[None]:
+def within(frames: Stack | Arrived) -> Iterator[None]:
     """Run a piece of work that was handed over from another context, with what was open there."""
     token = _stack.set(frames)
     thread = threading.current_thread()
@@ -197,7 +205,7 @@ def within(frames: Stack) -> Iterator[None]:
             _lend(thread, before)
 
 
-def _lend(thread: threading.Thread, frames: Stack | None) -> None:
+def _lend(thread: threading.Thread, frames: Stack | Arrived | None) -> None:
     global _has_inherited
     if frames is None:
         _inherited.pop(thread, None)

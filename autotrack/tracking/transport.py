@@ -49,6 +49,11 @@ class Parcel(NamedTuple):
     program: tuple[Any, ...]
 
 
+def deliver(sent: tuple[Any, ...]) -> None:
+    """The same for a parcel that has been unpacked, and came with work that this context is about to do."""
+    exec(SOURCE, {"parcel": sent})  # noqa: S102 - what stands above
+
+
 _sent = False
 """Whether anything was open when work left: workers that outlive it have to learn that it is no more."""
 
