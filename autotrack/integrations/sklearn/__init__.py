@@ -3,7 +3,7 @@
 Hooked: `fit`, `fit_transform`, `fit_predict`, `partial_fit`, `predict*`, `decision_function` and `score` of every
 `BaseEstimator`, where each method is defined, for classes that exist and for those to come; the cross-validation
 functions of `sklearn.model_selection`; the metric functions of `sklearn.metrics`; the way in which scikit-learn hands
-work to joblib.
+work to joblib; how cloudpickle brings back a class.
 
 Recorded: parameters, dataset, fit time, failure; trials of searches and cross-validations; training metrics and the
 data of their figures, computed behind the training; the model; metrics computed after the fit, by model. What
@@ -38,6 +38,11 @@ PREDICT_METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_fu
 FOLD_FUNCTIONS = ("cross_validate", "cross_val_score", "cross_val_predict")
 CURVE_FUNCTIONS = ("learning_curve", "validation_curve", "permutation_test_score")
 
+CLOUDPICKLES = (
+    "cloudpickle.cloudpickle", "joblib.externals.cloudpickle.cloudpickle", "ray.cloudpickle.cloudpickle",
+)  # fmt: skip
+"""cloudpickle, and the copies of it that others bring along."""
+
 _TARGET_NAMES = ("y_true", "labels_true")
 """First parameter of the metric functions that compare a target with predictions."""
 
@@ -55,6 +60,8 @@ def instrument(patcher: Patcher, configuration: Callable[[], IntegrationConfig])
     patcher.when_imported("sklearn.model_selection", hooks.instrument_cross_validation)
     patcher.when_imported("sklearn.utils._set_output", hooks.instrument_transforming)
     patcher.when_imported("sklearn.utils.parallel", lambda module: parallel.instrument(patcher, module))
+    for name in CLOUDPICKLES:
+        patcher.when_imported(name, hooks.instrument_unpickling)
 
 
 def _subclasses(root: type) -> list[type]:
@@ -117,6 +124,18 @@ class Hooks:
     def instrument_transforming(self, module: ModuleType) -> None:
         """Patch what every `transform` comes through."""
         self._patcher.tap(module, "_wrap_data_with_container", on_transformed, watch=lineage.marks)
+
+    def instrument_unpickling(self, module: ModuleType) -> None:
+        """Patch what fills a class in that came by value: as it is defined it has no methods yet, and where the class
+        is here already, they are replaced.
+        """
+        self._patcher.tap(module, "_class_setstate", self.on_class_filled_in)
+
+    def on_class_filled_in(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """A class of the main program or of a notebook has been unpickled, here or in a worker process."""
+        del result, kwargs
+        if args and isinstance(args[0], type) and issubclass(args[0], sys.modules["sklearn.base"].BaseEstimator):
+            self.instrument_class(args[0])
 
     def on_new_class(self, call: Call) -> Handler:
         """A class derived from `BaseEstimator` has been defined."""
