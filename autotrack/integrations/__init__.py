@@ -144,9 +144,9 @@ INTEGRATIONS = (
     Integration("fire", triggers=("fire.core",), light=True),
     Integration("hydra", triggers=("hydra.core.hydra_config",), light=True),
 )
-"""All integrations. Those without a target are no frameworks: `threads`, `processes`, `joblib` and `dask` carry the scope
-along with work, from the moment on that there can be one; `seeds` rides with what has random numbers; the other light ones
-read command lines."""
+"""All integrations. Those without a target are no frameworks: `threads`, `processes`, `joblib` and `dask` carry the
+scope along with work, from the moment on that there can be one; `seeds` rides with what has random numbers; the other
+light ones read command lines."""
 
 
 def find(name: str) -> Integration | None:

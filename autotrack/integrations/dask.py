@@ -9,7 +9,8 @@ It travels as an annotation of the tasks: bytes, to which the scheduler pays no 
 autotrack never looks at. Tasks and their keys stay what they are, also where the scheduler drops a task that it has
 already. The methods of an actor belong where the actor was made.
 
-Deliberately not: `Client.run`, whose functions are no tasks; workers that were started before autotrack was switched on.
+Deliberately not: `Client.run`, whose functions are no tasks; worker processes that were started before autotrack was
+switched on.
 """
 
 from __future__ import annotations
@@ -81,8 +82,8 @@ def on_send(call: Call) -> Any:
 
 def _told(message: dict[str, Any]) -> dict[str, Any] | None:
     """What a client says of tasks, with our annotation of all of them; None where there is nothing to add."""
-    annotations = message.get("annotations")
-    given = getattr(annotations, "data", None)  # what Dask marks as to be pickled
+    annotations: Any = message.get("annotations")
+    given: Any = getattr(annotations, "data", None)  # what Dask marks as to be pickled
     sent = transport.parcel() if type(given) is dict else None
     if sent is None or not (sent.kind or sent.program):  # a worker that is told nothing knows that nothing is open
         return None

@@ -51,7 +51,7 @@ class Parcel(NamedTuple):
 
 def deliver(sent: tuple[Any, ...]) -> None:
     """The same for a parcel that has been unpacked, and came with work that this context is about to do."""
-    exec(SOURCE, {"parcel": sent})  # noqa: S102 - what stands above
+    exec(SOURCE, {"parcel": sent})
 
 
 _sent = False

@@ -139,6 +139,37 @@ def test_what_a_program_sets_by_calls_holds_in_its_workers(run_python: RunPython
     assert client.get_session(session_id).argv[-1] == str(script)
 
 
+OWN = """
+from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator
+import autotrack
+
+class Own(BaseEstimator):
+    def __init__(self, a=0, function=None):
+        self.a, self.function = a, function
+    def fit(self, X, y=None):
+        return self
+
+def fit(estimator):
+    return estimator.fit([[1.0]])
+
+if __name__ == "__main__":
+    for a in (1, 2):
+        (came_back,) = Parallel(n_jobs=2, backend="loky")(delayed(fit)(one) for one in [Own(a)])
+        fit(Own(10 * a, lambda: None))
+        autotrack.flush()  # the model is recorded, from a copy that autotrack has unpickled itself
+        fit(came_back.set_params(a=100 * a))
+"""
+
+
+def test_an_estimator_of_the_main_program_is_recorded_wherever_it_was(run_python: RunPython, tmp_path: Path) -> None:
+    """Its class travels by value: made anew in a worker it is recorded there, and with what comes back its methods are
+    replaced here.
+    """
+    launched(run_python, tmp_path, OWN)
+    assert sorted(int(run.data.params["a"]) for run in recorded("Own")) == [1, 2, 10, 20, 100, 200]
+
+
 TRACEBACKS = """
 import multiprocessing, re, sys
 from concurrent.futures import ProcessPoolExecutor
