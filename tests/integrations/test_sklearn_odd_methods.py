@@ -7,6 +7,7 @@ import pytest
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LinearRegression
 
+from autotrack.client import Client
 from autotrack.hooks import guard
 
 X, Y = np.arange(6.0).reshape(3, 2), np.arange(3.0)
@@ -111,3 +112,33 @@ def test_a_metaclass_of_any_kind_is_no_obstacle(recorded):
         pytest.skip("scikit-learn has no estimators of such a class")
     Estimator().fit(X)
     assert guard.health("sklearn").errors == 0
+
+
+UNPICKLABLE = """
+import threading
+from sklearn.base import BaseEstimator
+import autotrack
+
+LOCK = threading.Lock()
+
+class Locked(BaseEstimator):
+    def fit(self, X, y=None):
+        with LOCK:
+            return self
+
+for _ in range(7):
+    Locked().fit([[1.0]])
+    autotrack.flush()
+"""
+
+
+def test_models_that_no_format_can_hold_are_left_out_and_fits_go_on_being_recorded(run_python, tmp_path):
+    """A class of the main program is taken along by value, with its globals, and one of them cannot be."""
+    script = tmp_path / "program.py"
+    script.write_text(UNPICKLABLE)
+    assert run_python("-m", "autotrack", script).stderr == ""
+    runs = Client().search_runs()
+    assert [run.info.run_name for run in runs] == ["Locked"] * 7
+    for run in runs:
+        assert run.info.degraded.startswith("the model is not recorded: ")
+        assert "lock" in run.info.degraded
