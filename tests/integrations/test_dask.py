@@ -62,7 +62,7 @@ class Meta(BaseEstimator):
 """
 
 FITS = """
-import sys
+import asyncio, sys
 import dask, joblib
 from distributed import worker_client
 from sklearn.linear_model import Ridge
@@ -107,6 +107,11 @@ def hand_out(way, alpha):
     elif way == "joblib":
         with joblib.parallel_config(backend="dask"):
             joblib.Parallel()(joblib.delayed(train)(one) for one in [alpha])
+    elif way == "async client":
+        async def ask():
+            async with Client(client.scheduler.address, asynchronous=True, set_as_default=False) as another:
+                await another.submit(train, alpha, pure=False)
+        asyncio.run(ask())
     elif way == "local threads":
         dask.delayed(train)(alpha).compute(scheduler="threads")
     elif way == "local processes":
@@ -124,7 +129,7 @@ if __name__ == "__main__":
             hand_out(way, 40)
 """
 
-WAYS = ("submit", "map", "delayed", "persist", "async", "nested", "actor", "async actor", "joblib")
+WAYS = ("submit", "map", "delayed", "persist", "async", "nested", "actor", "async actor", "joblib", "async client")
 LOCAL = ("local threads", "local processes")
 
 
