@@ -24,8 +24,8 @@ from autotrack.tracking.values import (
     checked_filter,
     checked_id,
     checked_int,
-    checked_key,
     checked_list,
+    checked_name,
     checked_tags,
     checked_text,
     checked_texts,
@@ -82,7 +82,7 @@ class Client(ExperimentCalls, LogCalls, FileCalls, DetailCalls, RegistryCalls):
         began = None if start_time is None else checked_int(start_time, "start_time")
         labels = checked_tags(tags)
         name = run_name or labels.get(NAME_TAG)
-        name = checked_key(name, "run_name") if name else made_up_name()
+        name = checked_name(name, "run_name") if name else made_up_name()
         if experiment_id is not None:
             experiment_id = self.open_experiment(experiment_id)
         run = self._recorder.start_run(
@@ -199,10 +199,10 @@ class Client(ExperimentCalls, LogCalls, FileCalls, DetailCalls, RegistryCalls):
         """
         if status is not None and status not in ("RUNNING", *ENDED):
             raise InvalidArgumentError("status", status, " or ".join(("RUNNING", *ENDED)))
-        checked_name = None if name is None else checked_key(name, "run name")
+        new_name = None if name is None else checked_name(name, "run name")
         run = self.attached_writer(run_id)
-        if checked_name is not None:
-            run.update(name=checked_name)
+        if new_name is not None:
+            run.update(name=new_name)
         if status == "RUNNING":
             self._recorder.resume_run(run)
         elif status is not None:
@@ -234,7 +234,7 @@ class Client(ExperimentCalls, LogCalls, FileCalls, DetailCalls, RegistryCalls):
         Raises:
             NotFoundError: There is no such run.
         """
-        return self.reader.metric_history(checked_id(run_id, "run_id"), checked_key(key))
+        return self.reader.metric_history(checked_id(run_id, "run_id"), checked_name(key))
 
 
 MlflowClient = Client

@@ -10,7 +10,7 @@ from autotrack import config, console, records
 from autotrack.client import Client
 from autotrack.errors import InvalidArgumentError, StoreError
 from autotrack.tracking import recorder, registry_access
-from autotrack.tracking.values import checked_key, checked_tags
+from autotrack.tracking.values import checked_name, checked_tags
 
 _experiment: records.Experiment | None = None
 
@@ -64,7 +64,7 @@ def set_experiment(
     if experiment_id is not None:
         found = client.get_experiment(experiment_id)
     else:
-        found = _experiment_of(client, checked_key(experiment_name, "experiment name"))
+        found = _experiment_of(client, checked_name(experiment_name, "experiment name"))
     if found.lifecycle_stage != "active":
         raise InvalidArgumentError("experiment", found.name, "one that is not deleted; restore it first")
     for key, value in labels.items():
@@ -119,7 +119,7 @@ def current_experiment_id() -> str:
         return str(where["experiment_id"])
     from autotrack.store import managing
 
-    return managing.ensure_experiment(Client().store, where["experiment"])
+    return managing.ensure_experiment(Client().store, checked_name(where["experiment"], "experiment name"))
 
 
 def adopt(experiment_id: str, name: str) -> None:

@@ -14,7 +14,7 @@ from autotrack.tracking import failure, ranks, recorder, scope, session
 from autotrack.tracking.current_experiment import default_experiment, experiment_by_id
 from autotrack.tracking.names import made_up_name
 from autotrack.tracking.run import RunWriter
-from autotrack.tracking.values import checked_experiment_id, checked_key, checked_tags, checked_text
+from autotrack.tracking.values import checked_experiment_id, checked_name, checked_tags, checked_text
 
 HEALTH = guard.health("tracking", breaker=False)
 MAX_ID = 64
@@ -148,7 +148,7 @@ def start_run(
     if description is not None:
         description = checked_text(description, "description")
     if run_id is not None and run_name:
-        checked_key(run_name, "run_name")
+        run_name = checked_name(run_name, "run_name")
     parent = parent_run_id or (_active_id() if nested else None)
     writer = _resumed(run_id) if run_id is not None else _new_run(experiment_id, run_name, parent, description)
     if run_id is not None and (run_name or description):
@@ -183,7 +183,7 @@ def _active_id() -> str | None:
 
 
 def _new_run(experiment_id: str | None, name: str | None, parent: str | None, description: str | None) -> RunWriter:
-    chosen = checked_key(name, "run_name") if name else ""
+    chosen = checked_name(name, "run_name") if name else ""
     where = default_experiment() if experiment_id is None else experiment_by_id(checked_experiment_id(experiment_id))
     return recorder.current().start_run(
         chosen or made_up_name(),

@@ -8,14 +8,15 @@ from typing import Literal, cast
 from autotrack import records
 from autotrack.errors import InvalidArgumentError, NotFoundError
 from autotrack.tracking.access import Access
+from autotrack.tracking.redaction import redact
 from autotrack.tracking.values import (
     checked_experiment_id,
     checked_filter,
-    checked_key,
+    checked_name,
     checked_tags,
     checked_text,
     checked_texts,
-    storable,
+    safe_tag,
 )
 
 ViewType = Literal["ACTIVE_ONLY", "DELETED_ONLY", "ALL"]
@@ -59,7 +60,7 @@ class ExperimentCalls(Access):
         if location:
             location = checked_root(location)
         return managing.create_experiment(
-            self.store, checked_key(name, "experiment name"), location, checked_tags(tags)
+            self.store, checked_name(name, "experiment name"), location, checked_tags(tags)
         )
 
     def get_experiment(self, experiment_id: str) -> records.Experiment:
@@ -76,7 +77,7 @@ class ExperimentCalls(Access):
         Raises:
             InvalidArgumentError: The name is no text.
         """
-        text = checked_text(name, "name")
+        text = redact(checked_text(name, "name"))
         try:
             return self.reader.experiment_by_name(text)
         except NotFoundError:
@@ -117,7 +118,7 @@ class ExperimentCalls(Access):
         from autotrack.store import managing
 
         managing.set_experiment_tag(
-            self.store, checked_experiment_id(experiment_id), checked_key(key), storable(str(value))
+            self.store, checked_experiment_id(experiment_id), checked_name(key), safe_tag(key, str(value))
         )
 
     def delete_experiment_tag(self, experiment_id: str, key: str) -> None:
@@ -128,7 +129,7 @@ class ExperimentCalls(Access):
         """
         from autotrack.store import managing
 
-        managing.delete_experiment_tag(self.store, checked_experiment_id(experiment_id), checked_key(key))
+        managing.delete_experiment_tag(self.store, checked_experiment_id(experiment_id), checked_name(key))
 
     def rename_experiment(self, experiment_id: str, new_name: str) -> None:
         """Rename an experiment.
@@ -140,7 +141,7 @@ class ExperimentCalls(Access):
         from autotrack.store import managing
 
         managing.rename_experiment(
-            self.store, checked_experiment_id(experiment_id), checked_key(new_name, "experiment name")
+            self.store, checked_experiment_id(experiment_id), checked_name(new_name, "experiment name")
         )
 
     def delete_experiment(self, experiment_id: str) -> None:

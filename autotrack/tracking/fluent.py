@@ -24,6 +24,7 @@ from autotrack.tracking.values import (
     checked_int,
     checked_key,
     checked_mapping,
+    checked_name,
     checked_number,
     checked_tags,
     explicit_param,
@@ -64,7 +65,7 @@ def log_metric(
         NotFoundError: There is no run or model of that id.
     """
     if model_id is not None or dataset is not None:
-        log_metrics({checked_key(key): value}, step, synchronous, run_id, timestamp, model_id, dataset)
+        log_metrics({checked_name(key): value}, step, synchronous, run_id, timestamp, model_id, dataset)
         return
     try:
         key = _known_keys[key]
@@ -101,10 +102,10 @@ def _wait(synchronous: bool | None) -> None:
 
 
 def _learn(key: str) -> str:
-    plain = checked_key(key)
+    plain = checked_name(key)
     if len(_known_keys) >= MAX_KNOWN:
         _known_keys.clear()
-    return _known_keys.setdefault(plain, plain)
+    return _known_keys.setdefault(str.__str__(key), plain)
 
 
 def _is_on_accelerator(value: Any) -> bool:
@@ -126,7 +127,7 @@ def log_metrics(
     dataset: Any = None,
 ) -> None:
     """Log points of several metrics at one step. Arguments and errors as for `log_metric`."""
-    given = {checked_key(key): value for key, value in checked_mapping(metrics, "metrics").items()}
+    given = {checked_name(key): value for key, value in checked_mapping(metrics, "metrics").items()}
     tensors = {key: value for key, value in given.items() if _is_on_accelerator(value)}
     numbers = {key: checked_number(value) for key, value in given.items() if key not in tensors}
     where = None if step is None else checked_int(step, "step")
@@ -194,7 +195,7 @@ def delete_tag(key: str) -> None:
         NotFoundError: There is no such tag.
         InvalidArgumentError: The key is not usable.
     """
-    name = checked_key(key)
+    name = checked_name(key)
     writer = writer_for()
     client_of(writer).delete_tag(writer.run_id, name)
 

@@ -14,6 +14,7 @@ from autotrack.tracking.values import (
     checked_key,
     checked_list,
     checked_mapping,
+    checked_name,
     checked_number,
     checked_tags,
     checked_text,
@@ -76,7 +77,7 @@ class LogCalls(ModelCalls):
             RunEndedError: It has ended.
             InvalidArgumentError: An argument is not usable.
         """
-        name, number = checked_key(key), checked_number(value)
+        name, number = checked_name(key), checked_number(value)
         where = None if step is None else checked_int(step, "step")
         when = clock.now() if timestamp is None else checked_int(timestamp, "timestamp")
         dataset = (_text_or_none(dataset_name, "dataset_name"), _text_or_none(dataset_digest, "dataset_digest"))
@@ -98,7 +99,7 @@ class LogCalls(ModelCalls):
     ) -> None:
         """Log points of several metrics at one step; errors as for `log_metric`, and nothing is logged then."""
         numbers = {
-            checked_key(key): checked_number(value) for key, value in checked_mapping(metrics, "metrics").items()
+            checked_name(key): checked_number(value) for key, value in checked_mapping(metrics, "metrics").items()
         }
         where = None if step is None else checked_int(step, "step")
         when = None if timestamp is None else checked_int(timestamp, "timestamp")
@@ -158,7 +159,8 @@ class LogCalls(ModelCalls):
             InvalidArgumentError: The key is not usable.
         """
         run = self.attached_writer(run_id)
-        if checked_key(key) not in self.reader.run(run_id).data.tags:
+        key = checked_name(key)
+        if key not in self.reader.run(run_id).data.tags:
             raise NotFoundError("tag", key, f"run {run_id} has other tags")
         run.delete_tag(key)
 
@@ -254,7 +256,7 @@ def _point(metric: Any, argument: str, now: int) -> tuple[str, float, int, int]:
         raise InvalidArgumentError(argument, metric, "an object with key and value (and step, timestamp)")
     step, time = getattr(metric, "step", None), getattr(metric, "timestamp", None)
     return (
-        checked_key(metric.key, f"{argument}.key"),
+        checked_name(metric.key, f"{argument}.key"),
         checked_number(metric.value, f"{argument}.value"),
         0 if step is None else checked_int(step, f"{argument}.step"),
         checked_int(time, f"{argument}.timestamp") if time else now,

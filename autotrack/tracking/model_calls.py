@@ -17,9 +17,10 @@ from autotrack.tracking.values import (
     checked_key,
     checked_list,
     checked_mapping,
+    checked_name,
     checked_tags,
     checked_text,
-    storable,
+    safe_tag,
 )
 
 
@@ -96,7 +97,8 @@ class ModelCalls(Access):
             NotFoundError: There is none of that id, or it has no such tag.
         """
         model = self.get_logged_model(model_id)
-        if checked_key(key) not in model.tags:
+        key = checked_name(key)
+        if key not in model.tags:
             raise NotFoundError("tag", key, f"model {model_id} has other tags")
         self._change(events.ModelChanged(model_id, tags={key: None}))
 
@@ -107,7 +109,9 @@ class ModelCalls(Access):
             NotFoundError: There is none of that id.
             InvalidArgumentError: The parameters are no dict, or a key is not usable.
         """
-        texts = {checked_key(key): storable(str(value)) for key, value in checked_mapping(params, "params").items()}
+        texts = {
+            checked_name(key): safe_tag(key, str(value)) for key, value in checked_mapping(params, "params").items()
+        }
         self.get_logged_model(model_id)
         self._change(events.ModelChanged(model_id, params=texts))
 

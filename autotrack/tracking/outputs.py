@@ -18,21 +18,35 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from autotrack import clock, events
+from autotrack import clock, console, events
 from autotrack.artifacts import Artifacts
 from autotrack.errors import InvalidArgumentError
 from autotrack.models import Model, Signature, Snapshot, infer_signature
 from autotrack.models import load_model as load_local_model
+from autotrack.models.directory import content_digest
 from autotrack.models.flavors import FLAVORS, flavor_of
+from autotrack.models.mlmodel import PYFUNC
+from autotrack.models.saving import requirement_lines
 from autotrack.records import LoggedModel
 from autotrack.tracking import current_run, model_registry
 from autotrack.tracking.cost import storing
+from autotrack.tracking.redaction import redact, redact_mapping, redact_shapes, secret_in
 from autotrack.tracking.registry_names import checked_model_name
 from autotrack.tracking.run import RunWriter
 from autotrack.tracking.values import checked_key
 
 EXAMPLE_ROWS = 5
 """Rows of an input example that is stored by itself."""
+
+
+CODE = (".pkl", ".pth")
+"""Endings of the files of a model that may have code of the program's in them, with the globals that it uses."""
+
+MAX_SEARCHED = 256 * 1024
+"""Bytes of such a file that are searched for tokens; code comes before weights."""
+
+PIECE, LONGEST = 16 * 1024, 512
+"""Characters that are searched at once, so that no other thread waits for long, and those of a token at most."""
 
 
 def store_bytes(run: RunWriter, data: bytes, path: str) -> None:
@@ -70,10 +84,14 @@ def record_model(
         model = _model_of(models.read_bytes(f"{folder}/MLmodel"))
     else:
         signature = _signature_of(inputs, predictions)
-        _, model = _saved(
-            models, folder, flavor, snapshot, signature=signature or False, input_example=_head(example),
-            run_id=run.run_id, artifact_path=name,
-        )  # fmt: skip
+        try:
+            _, model = _saved(
+                models, folder, flavor, snapshot, unasked=True, signature=signature or False,
+                input_example=_head(example), run_id=run.run_id, artifact_path=name,
+            )  # fmt: skip
+        except _TokenInside as found:
+            run.degrade(f"the model is not recorded: it holds a secret, a token in its {found}")
+            return
     _announce(run, model_id, name, models, folder, model, step, registered_model_name)
 
 
@@ -119,15 +137,28 @@ def _head(data: Any) -> Any:
     return data.iloc[:EXAMPLE_ROWS] if hasattr(data, "iloc") else data[:EXAMPLE_ROWS]
 
 
-def _saved(models: Artifacts, folder: str | None, flavor: str, model: Any, **options: Any) -> tuple[str, Model]:
+class _TokenInside(Exception):
+    """One of a model's files holds a token, by the file's name; never shown to a user."""
+
+
+def _saved(
+    models: Artifacts, folder: str | None, flavor: str, model: Any, unasked: bool = False, **options: Any
+) -> tuple[str, Model]:
     """Save a model in a temporary place, then move the whole directory among the models; MLmodel comes last.
 
     Without a folder's name it is that of the content's digest, and what is there already is not stored again.
+
+    Raises:
+        _TokenInside: Nobody has asked to store it, and it takes a token along: a global of a class of `__main__`.
     """
     row = next(row for row in FLAVORS if row.name == flavor)
     with _scratch() as place:
         draft = place / "model"
         saved = row.load().save_model(model, draft, **options)
+        if unasked:
+            _refuse_tokens(draft)
+        if _take_secrets_out(saved):
+            saved.save(draft)
         if folder is None:
             folder = str(saved.digest)[:32]
             if models.exists(f"{folder}/MLmodel"):
@@ -138,6 +169,17 @@ def _saved(models: Artifacts, folder: str | None, flavor: str, model: Any, **opt
         models.put_folder(draft, folder)
         models.put_bytes(f"{folder}/MLmodel", content)
     return folder, saved
+
+
+def _refuse_tokens(draft: Path) -> None:
+    for file in draft.rglob("*.p*"):
+        if file.suffix in CODE and file.is_file():
+            with file.open("rb") as opened:
+                text = opened.read(MAX_SEARCHED).decode("latin-1")
+            for start in range(0, len(text), PIECE):
+                piece = text[start : start + PIECE + LONGEST]
+                if redact_shapes(piece) != piece:
+                    raise _TokenInside(file.relative_to(draft).as_posix())
 
 
 @contextmanager
@@ -206,11 +248,13 @@ def log_model(
         name: The model's name in the run; "model" by default. `runs:/<run id>/<name>` loads it.
         signature: What it takes and gives; by default inferred from `input_example`.
         input_example: A few rows of input, stored beside the model.
-        metadata: Plain values to keep with the model.
+        metadata: Plain values to keep with the model; secrets among them are left out.
         run_id: Another run than the active one.
         registered_model_name: Make it the next version of the registered model of this name.
         flavor: Name of the flavor, where it is not the one of the model's type.
-        **options: As of the flavor's own `save_model`.
+        **options: As of the flavor's own `save_model`. Requirements are kept without the passwords in their URLs (pip
+            takes `${NAME}` from the environment, which stays), `model_config` without secrets: a model takes them from
+            the environment. What the object itself holds is stored as it is, a secret too.
 
     Returns:
         The stored model.
@@ -231,9 +275,41 @@ def log_model(
     with storing(run.cost):
         folder, saved = _saved(
             models, None, flavor, model, signature=signature, input_example=input_example,
-            metadata=dict(metadata) if metadata else None, run_id=run.run_id, artifact_path=name, **options,
+            metadata=redact_mapping(metadata) if metadata else None, run_id=run.run_id, artifact_path=name,
+            **_without_secrets(options),
         )  # fmt: skip
     return _announce(run, model_id, name, models, folder, saved, registered=registered_model_name)
+
+
+def _without_secrets(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a flavor's `save_model` as they may be stored.
+
+    Raises:
+        InvalidArgumentError: A file of requirements cannot be read.
+    """
+    shown = dict(options)
+    for name in ("pip_requirements", "extra_pip_requirements"):
+        if shown.get(name):
+            shown[name] = [redact(str(line)) for line in requirement_lines(list, shown[name], ())]
+    return shown
+
+
+def _take_secrets_out(model: Model) -> bool:
+    """Take secrets out of the settings that an MLmodel holds for a model.
+
+    Returns:
+        Whether there was one.
+    """
+    flavor = model.flavors.get(PYFUNC, {})
+    found = {key: flavor[key] for key in ("config", "artifacts") if isinstance(flavor.get(key), Mapping)}
+    if not secret_in(found):
+        return False
+    flavor.update(redact_mapping(found))
+    if secret := secret_in(found.get("config", {})):
+        console.say(f"model_config is stored without the secret in {secret!r}; have the model read the environment")
+    noted = dict(model.autotrack or {})
+    model.autotrack = {**noted, "digest": content_digest(model, noted.get("files", {}))}
+    return True
 
 
 def load_model(model_uri: Any, trusted: bool = False) -> Any:

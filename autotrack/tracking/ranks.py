@@ -31,7 +31,7 @@ from autotrack.tracking import job as jobs
 from autotrack.tracking import liveness, session
 from autotrack.tracking.job import Job
 from autotrack.tracking.run import RunWriter
-from autotrack.tracking.values import storable
+from autotrack.tracking.values import safe_tag
 
 if TYPE_CHECKING:
     from autotrack.tracking.recorder import Recorder
@@ -234,7 +234,7 @@ class RankWriter(RunWriter):
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Tags; those that the run has already keep their value."""
         if tags:
-            labels = {key: storable(str(tags[key])) for key in tags}
+            labels = {key: safe_tag(key, str(tags[key])) for key in tags}
             self.recorder.write(events.TagsSet(self.run_id, labels, weak=True))
 
     def delete_tag(self, key: str) -> None:

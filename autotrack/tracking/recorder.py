@@ -272,9 +272,10 @@ class Recorder:
         outer = config.parent_run() if source not in NOT_OF_THE_PROGRAM and parent_run_id is None else None
         if outer is not None and outer[1] == self.location.key:
             parent_run_id = outer[0]
-        self._expect_files_of(experiment or settings.experiment, experiment_id)
+        name, experiment = redact(name), redact(experiment or settings.experiment)
+        self._expect_files_of(experiment, experiment_id)
         place = None if source in NOT_OF_THE_PROGRAM else ranks.next_place(self.location, source)
-        belongs = (name, experiment or settings.experiment, experiment_id, parent_run_id, source)
+        belongs = (name, experiment, experiment_id, parent_run_id, source)
         if place is not None and place.job.rank:
             return self._take_part(ranks.RankWriter(self, place, *belongs), place.job, "" if made_up else name)
         run = RunWriter(self, clock.new_id() if place is None else place.run_id, *belongs)

@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from autotrack.tracking.redaction_rules import (
@@ -50,6 +51,7 @@ from autotrack.tracking.redaction_rules import (
     STOP,
     STRONG,
     URL,
+    VARIABLES,
     WANDB,
     WEBHOOK,
     pattern,
@@ -65,6 +67,8 @@ _PIECE = 32 * 1024
 """Characters that are worked on at once; a piece ends at the end of a line."""
 _JUDGED = 256
 """So much of an unquoted value decides whether it is a secret (a bound, so that the time stays linear)."""
+_MAX_TEXTS = 10_000
+"""Texts among the attributes of a model that are looked at."""
 _QUOTED = 64 * 1024
 """So far away the closing quote is looked for."""
 _CONTEXTS = (
@@ -88,6 +92,11 @@ def redact(text: str) -> str:
     return "".join(_redact_piece(piece) for piece in _pieces(text))
 
 
+def redact_shapes(text: str) -> str:
+    """The text without what has the form of a token; names and URLs in it are not looked at (a schema has columns)."""
+    return pattern(LONG_RUN).sub(_without_shapes, text)
+
+
 def redact_url(url: str) -> str:
     """A URL without user and password, and without secrets among its query parameters."""
     return redact(url)
@@ -105,6 +114,42 @@ def redact_argv(argv: list[str]) -> list[str]:
         named = item.startswith("-") and "=" not in item and pattern(KEYWORD).search(item.lower())
         option = item.lstrip("-") if named else ""
     return shown
+
+
+def secret_in(values: Mapping[Any, Any]) -> str:
+    """The name of the first value that is a secret, or holds one; empty where none does. Only plain values count."""
+    for name, value in values.items():
+        if type(value) in (str, dict, list, tuple) and redact_value(value, str(name)) != value:
+            return str(name)
+    return ""
+
+
+def secret_attribute(objects: Iterable[object]) -> str:
+    """The name of the first attribute that is a secret, or holds one; empty where none does.
+
+    Texts, lists and dicts are looked through, so many of them at most; none of the program's own code is run.
+    """
+    left = _MAX_TEXTS
+    for one in objects:
+        for attribute, value in getattr(one, "__dict__", {}).items():
+            for name, text in islice(_texts_of(attribute, value, 4), left):
+                left -= 1
+                if redact_value(text, name) != text:
+                    return str(attribute)
+    return ""
+
+
+def _texts_of(name: Any, value: Any, depth: int) -> Iterator[tuple[str, str]]:
+    """Texts inside a value, each with the name that it has."""
+    kind = type(value)
+    if kind is str:
+        yield str(name), value[:_PIECE]
+    elif issubclass(kind, dict) and depth:
+        for key, item in dict.items(value):
+            yield from _texts_of(key if type(key) is str else name, item, depth - 1)
+    elif kind in (list, tuple) and depth:
+        for item in value:
+            yield from _texts_of(name, item, depth - 1)
 
 
 def redact_mapping(mapping: Mapping[str, Any]) -> dict[str, Any]:
@@ -201,6 +246,8 @@ def _without_user(part: str, web: bool) -> str:
     """What follows `://`. A user alone is a token on the web, and none elsewhere (`ssh://git@host`)."""
     authority = re.split(r"[/?#]", part, maxsplit=1)[0]
     user, at, _ = authority.rpartition("@")
+    if pattern(VARIABLES).match(user):
+        return part
     if at:
         return REDACTED + part[len(user) :] if web or ":" in user else part
     # An unescaped slash in a password: what stands behind the colon is then no port.

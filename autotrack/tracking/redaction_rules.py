@@ -34,6 +34,8 @@ NAME = r"""(?x)
 """
 """Such a name from its keyword on (its beginning is found by looking back), and what links it to a value."""
 URL = r"""://[^\s"'<>`]*"""
+VARIABLES = r"(?:[\w\-]{0,40}:)?\$\{\w{1,100}\}\Z|\$\{\w{1,100}\}:\$\{\w{1,100}\}\Z"
+"""User and password that stand in the environment: `oauth2:${TOKEN}`."""
 RUN = r"""[^\s"'`\\,;)}\]&]*"""
 OPENING = r"""(?i:[rbfu]{0,2})(\\{0,3}(?:\"\"\"|'''|"|'))"""
 STOP = r"""[\s"'`]|\\[nrt"']|[,;)}\]](?=[\s,;)}\]"'\\]|\Z)|&(?=[\w.\-]{1,64}=)"""

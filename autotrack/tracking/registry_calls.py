@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from autotrack import records
+from autotrack.tracking.redaction import redact
 from autotrack.tracking.registry_names import checked_alias, checked_model_name, checked_version
-from autotrack.tracking.values import checked_filter, checked_key, checked_tags, checked_text, checked_texts, storable
+from autotrack.tracking.values import (
+    checked_filter,
+    checked_key,
+    checked_name,
+    checked_note,
+    checked_tags,
+    checked_text,
+    checked_texts,
+    safe_tag,
+)
 from autotrack.tracking.version_calls import VersionCalls
 
 
@@ -29,7 +39,7 @@ class RegistryCalls(VersionCalls):
         """
         from autotrack.store import registry
 
-        text = "" if description is None else checked_text(description, "description")
+        text = checked_note(description, "description")
         registry.create_model(self._registry_store(), checked_model_name(name), checked_tags(tags), text)
         return self.get_registered_model(name)
 
@@ -66,7 +76,7 @@ class RegistryCalls(VersionCalls):
         """
         from autotrack.store import registry
 
-        text = checked_text(description, "description")
+        text = redact(checked_text(description, "description"))
         registry.describe_model(self._registry_store(), checked_model_name(name), text)
         return self.get_registered_model(name)
 
@@ -115,8 +125,8 @@ class RegistryCalls(VersionCalls):
         """
         from autotrack.store import registry
 
-        text = storable(str(value))
-        registry.set_model_tag(self._registry_store(), checked_model_name(name), checked_key(key), text)
+        text = safe_tag(checked_key(key), str(value))
+        registry.set_model_tag(self._registry_store(), checked_model_name(name), checked_name(key), text)
 
     def delete_registered_model_tag(self, name: str, key: str) -> None:
         """Delete a tag of a registered model; as in MLflow, one that is not there is no error.
@@ -126,7 +136,7 @@ class RegistryCalls(VersionCalls):
         """
         from autotrack.store import registry
 
-        registry.delete_model_tag(self._registry_store(), checked_model_name(name), checked_key(key))
+        registry.delete_model_tag(self._registry_store(), checked_model_name(name), checked_name(key))
 
     def set_registered_model_alias(self, name: str, alias: str, version: str | int) -> None:
         """Have an alias point at a version from now on, and no longer at another one.

@@ -19,7 +19,7 @@ from autotrack.store.location import artifact_uri
 from autotrack.store.places import ROOT_TAG, kept_uri
 from autotrack.tracking import counting
 from autotrack.tracking.cost import SKIPPED_TAG, Cost
-from autotrack.tracking.redaction import REDACTED, redact
+from autotrack.tracking.redaction import REDACTED, redact, redact_mapping, redact_shapes
 from autotrack.tracking.values import safe_number, safe_params, safe_tag, storable
 
 if TYPE_CHECKING:
@@ -367,8 +367,11 @@ class RunWriter:
         fit_id: str | None = None,
     ) -> None:
         """A dataset that the run used."""
-        dataset = msgspec.structs.replace(dataset, source=redact(dataset.source))
-        self.recorder.write(events.DatasetLogged(self.run_id, dataset, context, dict(tags or {}), fit_id))
+        dataset = msgspec.structs.replace(
+            dataset, name=redact(dataset.name), source=redact(dataset.source), schema=redact_shapes(dataset.schema)
+        )
+        labels = {key: safe_tag(key, str(text)) for key, text in (tags or {}).items()}
+        self.recorder.write(events.DatasetLogged(self.run_id, dataset, redact(context), labels, fit_id))
 
     def log_trials(self, trials: Iterable[events.TrialInfo], fit_id: str | None = None, series: object = None) -> None:
         """Trials of a search or a cross-validation, some hundred an event.
@@ -379,7 +382,7 @@ class RunWriter:
             series: Within what their numbers are unique, `fit_id` by default. Those of another series that the run has
                 already are not written over: the new ones get numbers behind them.
         """
-        rows = [self._numbered(trial, series or fit_id) for trial in trials]
+        rows = [self._numbered(_without_secrets(trial), series or fit_id) for trial in trials]
         for start in range(0, len(rows), 500):
             self.recorder.write(events.TrialsLogged(self.run_id, rows[start : start + 500], fit_id))
 
@@ -398,6 +401,7 @@ class RunWriter:
 
     def update(self, name: str | None = None, description: str | None = None) -> None:
         """Set the name or the description anew."""
+        name = name and redact(name)
         self.name = name or self.name
         shown = None if description is None else redact(description)
         self.recorder.write(events.RunUpdated(self.run_id, name, shown))
@@ -446,3 +450,10 @@ class RunWriter:
             told.append(events.RankEnded(self.run_id, self.job.rank, status, end_time, error))
             told += [events.RankGone(self.run_id, rank) for rank in self.gone_ranks if status == "FINISHED"]
         self.recorder.write_all(told)
+
+
+def _without_secrets(trial: events.TrialInfo) -> events.TrialInfo:
+    """A trial whose parameters are without secrets already, the rest of it too."""
+    if not trial.error and not trial.attributes:
+        return trial
+    return msgspec.structs.replace(trial, error=redact(trial.error), attributes=redact_mapping(trial.attributes))

@@ -20,7 +20,7 @@ import msgspec
 from autotrack.errors import InvalidArgumentError
 from autotrack.events import Event, Number, Param, encode, number_of
 from autotrack.origin import is_library_type
-from autotrack.tracking.redaction import redact_value
+from autotrack.tracking.redaction import redact, redact_value
 
 MAX_TEXT = 6_000
 """Characters of one automatically recorded parameter that are kept."""
@@ -33,6 +33,9 @@ MAX_ITEMS = 200
 
 UNENCODABLE = (UnicodeEncodeError, TypeError, ValueError, OverflowError, RecursionError)
 """What encoding an event raises that holds text or values which JSON does not know."""
+
+MAX_KNOWN = 256
+"""Longer names are not kept in mind."""
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
@@ -89,6 +92,33 @@ def checked_key(key: object, argument: str = "key") -> str:
     if storable(plain) != plain:
         raise InvalidArgumentError(argument, key, "text without NUL and lone surrogates")
     return plain
+
+
+def checked_name(name: object, argument: str = "key") -> str:
+    """A name that the program gives something (a run, an experiment, a metric), as it is stored: without secrets.
+
+    What looks one up by its name goes the same way, so that the name which was given finds it.
+
+    Raises:
+        InvalidArgumentError: As of `checked_key`.
+    """
+    plain = checked_key(name, argument)
+    return _known_name(plain) if len(plain) <= MAX_KNOWN else redact(plain)
+
+
+@functools.lru_cache(maxsize=4096)
+def _known_name(name: str) -> str:
+    """The name without secrets; metrics come with the same few names all the time."""
+    return redact(name)
+
+
+def checked_note(value: object, argument: str) -> str:
+    """A description or the like, as it is stored: without secrets; empty for None.
+
+    Raises:
+        InvalidArgumentError: It is no text.
+    """
+    return "" if value is None else redact(checked_text(value, argument))
 
 
 def checked_number(value: object, argument: str = "value") -> float:
@@ -150,7 +180,7 @@ def checked_tags(tags: object) -> dict[str, str]:
         InvalidArgumentError: They are no dict, or a key is not usable.
     """
     given = checked_mapping({} if tags is None else tags, "tags")
-    return {checked_key(key): safe_tag(key, str(value)) for key, value in given.items()}
+    return {checked_name(key): safe_tag(key, str(value)) for key, value in given.items()}
 
 
 def safe_tag(key: str, value: str) -> str:
@@ -236,12 +266,13 @@ def checked_filter(filter_string: object) -> str:
 
 
 def explicit_param(key: object, value: object) -> Param:
-    """A parameter that the program logged: its `str`, whole, and its JSON where it has one; no secrets.
+    """A parameter that the program logged: its `str`, whole, and its JSON where it has one; no secrets, in its key
+    neither.
 
     Raises:
         InvalidArgumentError: The key is not usable.
     """
-    name = storable(checked_key(key))
+    name = storable(checked_name(key))
     return _without_secrets(name, value, storable(str(value)), _json_of(value))
 
 

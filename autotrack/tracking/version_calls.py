@@ -12,6 +12,7 @@ from autotrack import records
 from autotrack.errors import InvalidArgumentError
 from autotrack.tracking import model_places, session
 from autotrack.tracking.model_places import Place
+from autotrack.tracking.redaction import redact
 from autotrack.tracking.registry_access import RegistryAccess, place_of_model
 from autotrack.tracking.registry_names import checked_model_name, checked_version
 from autotrack.tracking.values import (
@@ -19,10 +20,12 @@ from autotrack.tracking.values import (
     checked_id,
     checked_key,
     checked_list,
+    checked_name,
+    checked_note,
     checked_tags,
     checked_text,
     checked_texts,
-    storable,
+    safe_tag,
 )
 
 
@@ -197,7 +200,7 @@ class VersionCalls(RegistryAccess):
         """
         from autotrack.store import registry
 
-        text, number = checked_text(description, "description"), checked_version(version)
+        text, number = redact(checked_text(description, "description")), checked_version(version)
         registry.describe_version(self._registry_store(), checked_model_name(name), number, text)
         return self.get_model_version(name, number)
 
@@ -254,9 +257,8 @@ class VersionCalls(RegistryAccess):
         """
         from autotrack.store import registry
 
-        number, key = _version_not_stage(version, stage), checked_key(key)
-        text = storable(str(value))
-        registry.set_version_tag(self._registry_store(), checked_model_name(name), number, key, text)
+        number, text = _version_not_stage(version, stage), safe_tag(checked_key(key), str(value))
+        registry.set_version_tag(self._registry_store(), checked_model_name(name), number, checked_name(key), text)
 
     def delete_model_version_tag(
         self, name: str, version: str | int | None = None, key: str | None = None, stage: str | None = None
@@ -269,15 +271,12 @@ class VersionCalls(RegistryAccess):
         """
         from autotrack.store import registry
 
-        number, key = _version_not_stage(version, stage), checked_key(key)
+        number, key = _version_not_stage(version, stage), checked_name(key)
         registry.delete_version_tag(self._registry_store(), checked_model_name(name), number, key)
 
 
 def _texts(description: str | None, run_link: str | None) -> tuple[str, str]:
-    return (
-        "" if description is None else checked_text(description, "description"),
-        "" if run_link is None else checked_text(run_link, "run_link"),
-    )
+    return checked_note(description, "description"), checked_note(run_link, "run_link")
 
 
 def _version_not_stage(version: str | int | None, stage: str | None) -> int:

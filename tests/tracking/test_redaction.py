@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autotrack.tracking import redaction
 from autotrack.tracking.redaction import REDACTED, redact, redact_argv, redact_mapping, redact_url
 
 HEX = "0123456789abcdef" * 8
@@ -394,3 +395,30 @@ def test_importing_redaction_compiles_nothing() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert shown == f"0 password={REDACTED}\n"
+
+
+@pytest.mark.parametrize("user", ["${TOKEN}", "oauth2:${TOKEN}", "${USER}:${TOKEN}"])
+def test_a_url_whose_password_stands_in_the_environment_stays(user: str) -> None:
+    """pip takes `${NAME}` in a requirement from there; such a URL holds no secret."""
+    url = f"kept @ git+https://{user}@github.com/a/b"
+    assert redact(url) == url
+    assert "hunter" not in redact(url.replace("}", "}hunter"))
+
+
+def test_a_secret_among_attributes_is_found_by_name_and_by_shape() -> None:
+    """Private attributes, dicts and lists too; ordinary ones, numbers and what runs code are passed over."""
+
+    class Holder:
+        def __init__(self, **values: object) -> None:
+            vars(self).update(values)
+
+    class Loud(dict):  # type: ignore[type-arg]
+        def items(self) -> None:  # type: ignore[override]
+            raise AssertionError("the program's own code was run")
+
+    plain = Holder(tokenizer="bert", key="encoder", pad_token="[PAD]", size=3, classes=["a", "b"], config={"lr": 1})
+    assert redaction.secret_attribute([plain, object(), 3]) == ""
+    token = "ghp_" + "a1B2c3D4e5F6g7H8j9K0" * 2
+    for values in ({"_api_key": "x1"}, {"notes": ["", {"a": token}]}, {"config": Loud(deep={"password": "x"})}):
+        (name,) = values
+        assert redaction.secret_attribute([plain, Holder(**values)]) == name

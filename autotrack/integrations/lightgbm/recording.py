@@ -35,6 +35,8 @@ class Given(msgspec.Struct):
     arguments: dict[str, Any]
     variable: str = "dataset"
     """The program's name for the training data."""
+    secret: list[str] = []
+    """Names of parameters that hold a secret: the text of a booster has them all."""
     text: tuple[Any, str | None] = (None, None)
     """A booster and the text that it was made of last: at the end of a training that of the model."""
 
@@ -72,7 +74,7 @@ def remember(given: Given, datasets: Datasets, train: bool) -> None:
 def log_params(given: Given, training: Training) -> None:
     """The parameters, before the call: a training that fails has had them too."""
     if training.run is not None:
-        training.run.log_fit_params(params_of(given.arguments), "Booster", training.number)
+        given.secret = training.run.log_fit_params(params_of(given.arguments), "Booster", training.number)
 
 
 def log_end(run: RunWriter, booster: Any, curves: Curves, number: int) -> None:
@@ -168,6 +170,8 @@ def after_training(
     describe(work, given, datasets)
     if not options.log_models:
         run.skip("model" + suffix_of(training.number), behind.off("log_models"))
+    elif given.secret:
+        run.degrade(f"the model is not recorded: it holds a secret, its parameter {given.secret[0]}")
     else:
         rebuilt, text = given.text
         snapshot = snapshot_of(booster, text if rebuilt is booster else None)

@@ -16,6 +16,7 @@ from autotrack.integrations.options import IntegrationConfig
 from autotrack.models.snapshot import NoSnapshot, Snapshot, take_snapshot
 from autotrack.tracking import behind, outputs
 from autotrack.tracking.fit_data import FitData, dataset_of, loader_data_of
+from autotrack.tracking.redaction import secret_attribute
 from autotrack.tracking.run import RunWriter
 from autotrack.tracking.training import Training
 
@@ -173,6 +174,8 @@ def after_fit(found: Recording, session: Training) -> None:
     if not options.log_models or trainer.fast_dev_run:
         reason = "the trainer was only tried out (fast_dev_run)" if options.log_models else behind.off("log_models")
         run.skip("model" + found.suffix, reason)
+    elif secret := secret_attribute(found.module.modules()):
+        run.degrade(f"the model is not recorded: it holds a secret, its attribute {secret}")
     else:
         taken = snapshot_of(found.module)
         if isinstance(taken, NoSnapshot):

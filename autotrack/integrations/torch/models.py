@@ -22,6 +22,7 @@ from autotrack.models.snapshot import (
     TooLargeError,
     take_snapshot,
 )
+from autotrack.tracking.redaction import secret_attribute
 
 ACCELERATOR_LIMIT = 256 * 1024 * 1024
 """Bytes of an accelerator's memory that may be held for a moment longer than the program does."""
@@ -56,6 +57,8 @@ def taken_apart(module: Any, limit: int) -> Parts | NoSnapshot:
         module: The module.
         limit: Bytes of its tensors at which to give up.
     """
+    if secret := secret_attribute(module.modules()):
+        return NoSnapshot(f"it holds a secret, its attribute {secret}")
     tensors = [*module.parameters(), *module.buffers()]
     held = sum(one.numel() * one.element_size() for one in tensors)
     most = limit if all(one.is_cpu for one in tensors) else min(limit, ACCELERATOR_LIMIT)
