@@ -1,4 +1,7 @@
-"""A TCP proxy that drops the connections of a database server where it is told to, in the midst of what is said."""
+"""A TCP proxy that drops the connections of a database server where it is told to, in the midst of what is said.
+
+Or it falls silent: connections stay open, and nothing comes through.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ class DroppingProxy:
     Attributes:
         port: Where it listens.
         wild: Whether connections are dropped.
+        accepted: Connections that were made to it.
         cuts: How many were, by the moment: "before" a message of the client reached the server, "in" the middle of one,
             "answer" when the server had answered and the client had not heard it, "commit" the same of a COMMIT, which
             counts though the client does not know.
@@ -29,6 +33,9 @@ class DroppingProxy:
 
     def __init__(self, host: str, port: int, seed: int, probability: float = 0.04) -> None:
         self.wild = False
+        self.accepted = 0
+        self._loud = threading.Event()
+        self._loud.set()
         self.cuts: Counter[str] = Counter()
         self._target = (host, port)
         self._dice = random.Random(seed)
@@ -40,12 +47,25 @@ class DroppingProxy:
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
+    def fall_silent(self) -> None:
+        """From now on nothing gets through, in neither direction; all connections stay open, and new ones are taken."""
+        self._loud.clear()
+
+    def be_back(self) -> None:
+        """What was held back gets through, as TCP has it: also what the client no longer waits for."""
+        self._loud.set()
+
+    def hold(self) -> None:
+        """Wait until messages get through."""
+        self._loud.wait()
+
     def __enter__(self) -> DroppingProxy:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._loud.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         with self._lock:
@@ -60,6 +80,7 @@ class DroppingProxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            self.accepted += 1
             try:
                 server = socket.create_connection(self._target)
             except OSError:
@@ -106,6 +127,7 @@ class _Line:
         """From the client to the server."""
         with contextlib.suppress(OSError):
             while message := self._client.recv(65536):
+                self._proxy.hold()
                 moment = self._proxy.moment(message)
                 if moment in ("answer", "commit"):
                     self._doomed = moment
@@ -120,6 +142,7 @@ class _Line:
         """From the server to the client."""
         with contextlib.suppress(OSError):
             while message := self._server.recv(65536):
+                self._proxy.hold()
                 if self._doomed:
                     self._proxy.cut(self._doomed, self._client, self._server)
                     return

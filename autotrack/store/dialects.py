@@ -6,7 +6,8 @@ import contextlib
 import re
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,13 @@ from autotrack.store.location import sqlite_file
 
 READING = "autotrack_reading"
 """Execution option of a connection that only reads."""
+
+READ_TIMEOUT = 120
+"""Seconds without a byte from a server after which it counts as gone; `read_timeout` in the URL says otherwise.
+
+A network that swallows packets, or a server that stands still, keeps a connection open for hours. It is longer than a
+server lets a statement wait for locks (50 s by default); statements that may take as long as they like are `unhurried`.
+"""
 
 BUSY_MS = 30_000
 """How long a writer waits for another one."""
@@ -95,6 +103,12 @@ class Dialect:
     @contextlib.contextmanager
     def creating(self, connection: Connection) -> Iterator[None]:
         """Keep other processes from creating or upgrading the tables meanwhile; inside a writing transaction."""
+        yield
+
+    @contextlib.contextmanager
+    def unhurried(self, connection: Connection) -> Iterator[None]:
+        """Wait for the server's answers however long they take: for statements that go through whole tables."""
+        del connection
         yield
 
     def insert(self, table: Table) -> Any:
@@ -279,10 +293,34 @@ class PostgreSQL(Dialect):
     install = "pip install 'autotrack[postgres]'"
     transient_codes = frozenset(("08", "40", "53", "55P03", "57P"))
     conflict_codes = frozenset(("40001", "40P01"))
-    connect_options: Mapping[str, Any] = {"connect_timeout": 10, "keepalives_idle": 30, "tcp_user_timeout": 60_000}
+    connect_options: Mapping[str, Any] = {
+        "connect_timeout": 10, "keepalives_idle": 30, "tcp_user_timeout": 60_000, "read_timeout": READ_TIMEOUT
+    }  # fmt: skip
     reading_options: Mapping[str, Any] = {
         READING: True, "isolation_level": "REPEATABLE READ", "postgresql_readonly": True
     }  # fmt: skip
+
+    def configure(self, engine: Engine) -> None:
+        """The driver itself waits for an answer for ever."""
+
+        @event.listens_for(engine, "do_connect")
+        def connect(dialect: Any, record: Any, arguments: Any, options: dict[str, Any]) -> Any:
+            del record
+            others = {name: value for name, value in options.items() if name != "read_timeout"}
+            connection = dialect.connect(*arguments, **others)
+            connection.wait = partial(_wait, connection, connection.wait, float(options["read_timeout"]))
+            return connection
+
+    @contextlib.contextmanager
+    def unhurried(self, connection: Connection) -> Iterator[None]:
+        """With the driver's own way to wait."""
+        driver: Any = connection.connection.driver_connection
+        limited = vars(driver).pop("wait", None)
+        try:
+            yield
+        finally:
+            if limited is not None:
+                driver.wait = limited
 
     @contextlib.contextmanager
     def creating(self, connection: Connection) -> Iterator[None]:
@@ -319,10 +357,8 @@ class PostgreSQL(Dialect):
 
     def is_transient(self, error: Exception) -> bool:
         """A server that cannot be reached has no code to give."""
-        away = (
-            isinstance(error, DBAPIError) and type(error.orig).__name__ == "OperationalError" and not self.code(error)
-        )
-        return away or super().is_transient(error)
+        kinds = type(error.orig).__mro__ if isinstance(error, DBAPIError) and not self.code(error) else ()
+        return any(kind.__name__ == "OperationalError" for kind in kinds) or super().is_transient(error)
 
 
 class MySQL(Dialect):
@@ -334,7 +370,19 @@ class MySQL(Dialect):
     """1305: a deadlock also ends the transaction's savepoints, and to go back to one is what fails then."""
     transient_codes = conflict_codes | {"1021", "1040", "1114", "2002", "2003", "2006", "2013"}
 
-    connect_options: Mapping[str, Any] = {"connect_timeout": 10}
+    connect_options: Mapping[str, Any] = {
+        "connect_timeout": 10, "read_timeout": READ_TIMEOUT, "write_timeout": READ_TIMEOUT
+    }  # fmt: skip
+
+    @contextlib.contextmanager
+    def unhurried(self, connection: Connection) -> Iterator[None]:
+        """Without the driver's timeout, which it looks at before each answer."""
+        driver: Any = connection.connection.driver_connection
+        limit, driver._read_timeout = getattr(driver, "_read_timeout", None), None
+        try:
+            yield
+        finally:
+            driver._read_timeout = limit
 
     def engine_options(self) -> dict[str, Any]:
         """Text of any language; writers lock rows alone, not the gaps between them, where they would deadlock."""
@@ -428,6 +476,32 @@ DIALECTS: dict[str, Dialect] = {
     "mysql": MySQL(),
 }
 """Dialects by the scheme of a URL."""
+
+
+def _wait(connection: Any, wait: Any, seconds: float, steps: Any, *args: Any, **options: Any) -> Any:
+    """psycopg's `Connection.wait`, which gives up when the server has said nothing for so many seconds.
+
+    The version 3.1 does not tell what it waits for of the time that passes; there TCP's own timeout alone counts.
+    """
+    return wait(_limited(connection, steps, seconds), *args, **options)
+
+
+def _limited(connection: Any, steps: Any, seconds: float) -> Generator[Any, Any, Any]:
+    heard, ready = time.monotonic(), None
+    while True:
+        try:
+            wanted = steps.send(ready)
+        except StopIteration as end:
+            return end.value
+        ready = yield wanted
+        if ready:
+            heard = time.monotonic()
+        elif time.monotonic() - heard > seconds:
+            from psycopg import OperationalError
+
+            steps.close()
+            connection.close()  # what it may still hear belongs to a statement that nobody waits for
+            raise OperationalError(f"timed out: the server has said nothing for {seconds:g} s")
 
 
 def of(url: str) -> Dialect:

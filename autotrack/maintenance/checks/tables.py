@@ -17,7 +17,7 @@ OWNERS = 100
 def check_engine(store: Store) -> Iterator[Finding]:
     """The engine's own check of its files."""
     names = [table.name for table in schema.metadata.sorted_tables]
-    with store.reading() as connection:
+    with store.reading() as connection, store.dialect.unhurried(connection):
         faults = store.dialect.faults(connection, names)
     for fault in faults:
         remedy = "copy the database before anything else; restore a backup, or copy what can be read: autotrack db copy"
@@ -77,7 +77,7 @@ def _missing(column: Column[int], parent: Column[int]) -> ColumnElement[bool]:
 
 def _orphans(store: Store, column: Column[int], parent: Column[int]) -> int:
     query = select(func.count()).select_from(column.table).where(_missing(column, parent))
-    with store.reading() as connection:
+    with store.reading() as connection, store.dialect.unhurried(connection):
         return int(connection.execute(query).scalar() or 0)
 
 

@@ -39,7 +39,8 @@ def upgrade(store: Store) -> Path | None:
 
     options = Config()
     options.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
-    with store.transaction() as connection, store.dialect.creating(connection):
+    dialect = store.dialect
+    with store.transaction() as connection, dialect.unhurried(connection), dialect.creating(connection):
         revision = revision_of(connection)
         if revision == schema.SCHEMA_REVISION:
             return None
