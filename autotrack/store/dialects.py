@@ -272,6 +272,8 @@ class SQLite(Dialect):
 
     def damage(self, connection: Connection) -> str:
         """SQLite's own check, without the comparison of each index with its table."""
+        if foreign := _foreign_format(connection):
+            return foreign
         found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA quick_check(10)")]
         return "" if found == ["ok"] else "; ".join(found)
 
@@ -279,7 +281,8 @@ class SQLite(Dialect):
         """SQLite's whole check: each index is compared with its table."""
         del tables
         found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check(100)")]
-        return [] if found == ["ok"] else found
+        foreign = _foreign_format(connection)
+        return ([foreign] if foreign else []) + ([] if found == ["ok"] else found)
 
     def code(self, error: DBAPIError) -> str:
         """SQLite's message: its codes have names from Python 3.11 on only."""
@@ -514,6 +517,16 @@ def store_error(dialect: Dialect, url: str, error: Exception, hint: str = "") ->
     reason = str(getattr(error, "orig", None) or error).strip().splitlines()
     text = reason[0] if reason else type(error).__name__
     return StoreError(url, text, hint, dialect.is_transient(error), dialect.is_conflict(error))
+
+
+def _foreign_format(connection: Connection) -> str:
+    """Why SQLite takes a file for one of a later version, which it only reads; empty where it does not."""
+    try:
+        with open(str(connection.engine.url.database), "rb") as file:
+            versions = file.read(20)[18:]
+    except OSError:
+        return ""
+    return "" if versions in (b"\1\1", b"\2\2") else f"its header names the formats {list(versions)}, not [2, 2]"
 
 
 def _insert_into(connection: Connection, table: Table) -> str:

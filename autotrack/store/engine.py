@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, ParamSpec, TypeVar
 
+import msgspec
 import sqlalchemy
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -180,6 +181,11 @@ class Store:
             raise store_error(self.dialect, self.safe_url, error, self._hint(error)) from error
         except self.engine.dialect.loaded_dbapi.Error as error:
             raise store_error(self.dialect, self.safe_url, error, self._hint(error)) from error
+        except UnicodeDecodeError as error:  # of SQLite's message about names in a file that is damaged
+            reason = f"malformed: {error.object[:200].decode('utf-8', 'replace')}"
+            raise StoreError(self.safe_url, reason, _DAMAGED) from error
+        except msgspec.DecodeError as error:
+            raise StoreError(self.safe_url, f"a row of it is damaged: {error}", _CHECK) from error
 
     def dispose(self) -> None:
         """Close all connections; the next use opens new ones."""
@@ -296,6 +302,10 @@ _LOGIN = "see that user and password in the URL are right"
 
 _DATABASE = "make it there (CREATE DATABASE), or correct its name in the URL"
 
+_CHECK = "see which, and what to do, by: autotrack db check"
+
+_DAMAGED = "the file is damaged: copy it, then try `sqlite3 FILE .recover`; or move it away"
+
 _HINTS = {
     "refused": _SERVER,
     "timed out": _SERVER,
@@ -309,7 +319,10 @@ _HINTS = {
     "authentication failed": _LOGIN,
     "Access denied": _LOGIN,
     "file is not a database": "the file is no SQLite database, or it is damaged: move it away, or use another path",
-    "malformed": "the file is damaged: copy it, then try `sqlite3 FILE .recover`; or move it away",
+    "malformed": _DAMAGED,
+    "Could not decode": _CHECK,
+    "no such column": _CHECK,
+    "no such table": _CHECK,
     "unable to open database file": _FOLDER,
     "readonly database": _FOLDER,
     "database is locked": "another program holds the database open for writing",

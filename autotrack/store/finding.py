@@ -47,7 +47,8 @@ def sessions(
     with store.reading() as connection:
         keys, token = search.find(connection, store.dialect, vocabulary, default, ())
         found = {row.id: row for row in connection.execute(rows.where(_sessions.id.in_(keys)))} if keys else {}
-    return records.Page([loading.session(found[key]) for key in keys], token)
+    with store.translated():
+        return records.Page([loading.session(found[key]) for key in keys], token)
 
 
 def runs_with_artifact(

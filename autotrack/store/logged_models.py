@@ -33,7 +33,8 @@ def model(store: Store, model_id: str) -> records.LoggedModel:
         row = connection.execute(_ROWS.where(_models.model_id == model_id)).first()
     if row is None:
         raise NotFoundError("logged model", model_id)
-    return loading.model(row, row.run_name, store.location)
+    with store.translated():
+        return loading.model(row, row.run_name, store.location)
 
 
 @retried
@@ -85,7 +86,8 @@ def search(
     with store.reading() as connection:
         keys, token = wanted.find(connection, store.dialect, vocabulary, parts, [_models.run.in_(alive)])
         rows = {row.id: row for row in connection.execute(_ROWS.where(_models.id.in_(keys)))} if keys else {}
-    return records.Page([loading.model(rows[key], rows[key].run_name, store.location) for key in keys], token)
+    with store.translated():
+        return records.Page([loading.model(rows[key], rows[key].run_name, store.location) for key in keys], token)
 
 
 def _vocabulary() -> Vocabulary:

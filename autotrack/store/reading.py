@@ -163,7 +163,9 @@ class Reader:
         Raises:
             NotFoundError: There is no such run.
         """
-        return [loading.trial(row.content) for row in self._of_run(schema.trials, run_id, schema.trials.c.number)]
+        rows = self._of_run(schema.trials, run_id, schema.trials.c.number)
+        with self.store.translated():
+            return [loading.trial(row.content) for row in rows]
 
     def fits(self, run_id: str) -> list[records.Fit]:
         """Training calls of a run, by number.
@@ -190,7 +192,8 @@ class Reader:
             NotFoundError: There is no such run.
         """
         rows = self._of_run(schema.models, run_id, schema.models.c.creation_time, schema.models.c.id)
-        return [loading.model(row, run_id, self._location) for row in rows]
+        with self.store.translated():
+            return [loading.model(row, run_id, self._location) for row in rows]
 
     def artifacts(self, run_id: str) -> list[records.FileInfo]:
         """Files that a run has stored, by path.
@@ -224,7 +227,8 @@ class Reader:
             row = connection.execute(query).first()
         if row is None:
             raise NotFoundError("session", session_id)
-        return loading.session(row)
+        with self.store.translated():
+            return loading.session(row)
 
     def environment_of_run(self, run_id: str) -> records.Environment | None:
         """What a run ran in; None where it was not captured.

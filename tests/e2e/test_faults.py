@@ -363,6 +363,19 @@ def break_corrupt(folder: Path) -> None:
     (folder / "autotrack.db").write_bytes(b"this is no database " * 500)
 
 
+def break_flipped(folder: Path) -> None:
+    """The disk has lost a bit of each page of a database that was in use."""
+    Client(folder).create_experiment("x")
+    Store.forget(locate(folder))
+    with sqlite3.connect(folder / "autotrack.db") as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    data = bytearray((folder / "autotrack.db").read_bytes())
+    for page in range(4096, len(data), 4096):
+        data[page] ^= 0x10
+    (folder / "autotrack.db").write_bytes(data)
+
+
 def break_newer(folder: Path) -> None:
     """A later version has been here."""
     Client(folder).create_experiment("x")
@@ -375,6 +388,7 @@ def break_newer(folder: Path) -> None:
 BROKEN: dict[str, tuple[Callable[[Path], None], type[StoreError], str]] = {
     "unwritable": (break_unwritable, StoreError, "cannot make the folder"),
     "corrupt": (break_corrupt, StoreError, "not a database"),
+    "flipped": (break_flipped, StoreError, "malformed"),
     "newer": (break_newer, SchemaVersionError, "from the future"),
 }
 
@@ -602,7 +616,7 @@ def test_threads_that_log_on_while_the_program_ends_are_no_trouble(folder: Path,
         for step in range(100):
             autotrack.log_metric("loss", 0.5, step=step)
         def forever():
-            from autotrack import Client
+            from autotrack import Client, testing
             client = Client()
             writer = client.writer_of_open_run(run.info.run_id)
             for step in itertools.count():

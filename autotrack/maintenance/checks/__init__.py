@@ -7,10 +7,13 @@ from collections.abc import Iterator
 
 from autotrack.errors import AutotrackError, StoreError
 from autotrack.maintenance.checks import curves, files, processes, tables
-from autotrack.maintenance.checks.findings import Finding, Report
+from autotrack.maintenance.checks.findings import RESCUE, Finding, Report
 from autotrack.store.engine import Store
 from autotrack.store.location import sqlite_file
 from autotrack.tracking.access import Access
+
+CONTRADICTIONS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What comes of rows that say what no program wrote: an index finds a run that its table does not have."""
 
 __all__ = ["Finding", "Report", "check_store"]
 
@@ -45,8 +48,10 @@ def check_store(
             for finding in _all(store, repair, hashes, checked):
                 findings.append(finding)
     except AutotrackError as error:
-        remedy = "copy the database before anything else; restore a backup, or copy what can be read: autotrack db copy"
-        findings.append(Finding("engine", store.safe_url, str(error), remedy))
+        findings.append(Finding("engine", store.safe_url, str(error), RESCUE))
+    except CONTRADICTIONS as error:
+        problem = f"its tables contradict each other: {type(error).__name__}: {error}"
+        findings.append(Finding("engine", store.safe_url, problem, RESCUE))
     finally:
         store.dispose()
     return Report(store.safe_url, findings, checked)
@@ -54,6 +59,7 @@ def check_store(
 
 def _all(store: Store, repair: bool, hashes: bool, checked: dict[str, int]) -> Iterator[Finding]:
     yield from tables.check_engine(store)
+    yield from tables.check_rows(store, checked)
     yield from tables.check_references(store, repair)
     yield from tables.check_aliases(store, repair)
     yield from processes.check_journals(store, repair, checked)

@@ -11,7 +11,7 @@ class Finding(Record, frozen=True):
     """Something that is wrong."""
 
     kind: str
-    """"engine", "schema", "orphans", "registry", "curve", "run", "journal", "artifact", "model" or "files"."""
+    """"engine", "rows", "schema", "orphans", "registry", "curve", "run", "journal", "artifact", "model" or "files"."""
     subject: str
     """What it is about: a table, a run's id, a file, ..."""
     problem: str
@@ -35,6 +35,9 @@ class Report(Record, frozen=True):
         """Whether nothing is wrong, or nothing any more."""
         return all(finding.repaired for finding in self.findings)
 
+
+RESCUE = "copy the database before anything else; restore a backup, or copy what can be read: autotrack db copy"
+"""What to do about a database that is damaged."""
 
 REPAIR = "autotrack db check --repair"
 
