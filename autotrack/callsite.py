@@ -76,6 +76,61 @@ def _read_argument(frame: FrameType, keywords: tuple[str, ...], position: int) -
     return ast.unparse(written) if isinstance(written, (ast.Name, ast.Attribute)) else ""
 
 
+_assigned: dict[tuple[int, int, tuple[str, ...], int], tuple[weakref.ref[CodeType], ast.expr | None]] = {}
+
+
+def assigned_to(frame: FrameType | None, keywords: tuple[str, ...], position: int) -> ast.expr | None:
+    """What the variable that an argument of a call is was assigned, where the code around it assigns it only once.
+
+    Args:
+        frame: The frame that is making the call.
+        keywords: Names under which the argument may be passed.
+        position: Its position, where it is passed by position.
+    """
+    if frame is None:
+        return None
+    key = id(frame.f_code), frame.f_lasti, keywords, position
+    known = _assigned.get(key)
+    if known is not None and known[0]() is frame.f_code:
+        return known[1]
+    name = _read_argument(frame, keywords, position)
+    found = _only_assignment(frame, name) if name.isidentifier() else None
+    if len(_assigned) >= MAX_PLACES:
+        _assigned.clear()
+    _assigned[key] = weakref.ref(frame.f_code), found
+    return found
+
+
+def _only_assignment(frame: FrameType, name: str) -> ast.expr | None:
+    """What `name = ...` says in the function or module that a frame runs, if nothing else there binds the name."""
+    scope = _scope_of(frame)
+    if scope is None:
+        return None
+    bound = [
+        node
+        for node in ast.walk(scope)
+        if (isinstance(node, ast.Name) and node.id == name and not isinstance(node.ctx, ast.Load))
+        or (isinstance(node, ast.arg) and node.arg == name)
+        or (isinstance(node, (ast.Global, ast.Nonlocal)) and name in node.names)
+        or (isinstance(node, ast.alias) and (node.asname or node.name) in (name, "*"))
+        or getattr(node, "name", None) == name
+    ]
+    for node in ast.walk(scope):
+        if isinstance(node, ast.Assign) and node.targets == bound and len(bound) == 1:
+            return node.value
+    return None
+
+
+def _scope_of(frame: FrameType) -> ast.AST | None:
+    """The function, or the module or cell, whose code a frame runs."""
+    node: Any = node_of(frame)
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Module)
+    while node is not None and not isinstance(node, kinds):
+        node = getattr(node, "parent", None)  # as `executing` notes it
+    name = frame.f_code.co_name
+    return node if getattr(node, "name", name if name[:5] in ("<modu", "<cell") else "") == name else None
+
+
 _parsing = threading.Lock()
 
 

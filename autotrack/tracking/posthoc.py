@@ -2,7 +2,8 @@
 
 Found through the model object and the arrays that its `predict` returned, by identity and weak references: nothing is
 kept alive, nothing is set on the user's objects. A slice or another view of predictions is known by its base; what is
-made of them inside of a metric's call (`accuracy_score(y, booster.predict(X) > 0.5)`), by how that is written. Two
+made of them inside of a metric's call (`accuracy_score(y, booster.predict(X) > 0.5)`), by how that is written; in a
+statement of its own (`q = p > 0.5`), by that and by its values, while `p` is there. Two
 models' predictions compared with each other are no metric of either.
 
 All integrations share one `links`: a metric function is hooked by one of them, and the model may be another's.
@@ -20,6 +21,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from autotrack import callsite
 from autotrack.hooks import calls
 from autotrack.origin import attribute_of
+from autotrack.tracking import derived
 from autotrack.tracking.run import RunWriter
 from autotrack.tracking.values import safe_number
 
@@ -152,7 +154,9 @@ class PostHoc:
                 found[id(prediction.fitted)] = prediction
         if found:
             return next(iter(found.values())) if len(found) == 1 else None
-        return self._source_written(frame) or self._source_copied(predictions)
+        return (
+            self._source_written(frame) or self._source_copied(predictions) or self._source_assigned(predictions, frame)
+        )
 
     def _source_copied(self, value: Any) -> Prediction | None:
         """The one model whose predictions a Series or list holds: pandas and Python copy what they are made of.
@@ -171,6 +175,22 @@ class PostHoc:
             return None
         held = numpy.asarray(value)
         found = {id(one.fitted): one for array, one in alike if numpy.array_equal(array, held)}
+        return next(iter(found.values())) if len(found) == 1 else None
+
+    def _source_assigned(self, value: Any, frame: FrameType | None) -> Prediction | None:
+        """The one model of whose predictions a variable was made, in a statement of its own: `q = p > 0.5`.
+
+        Args:
+            value: What a metric function was given as predictions.
+            frame: The frame that called it.
+        """
+        if not len(self._predictions) or not derived.is_candidate(value):
+            return None
+        expression = derived.expression_of(frame, PREDICTION_NAMES, 1)
+        if expression is None:
+            return None
+        known = self._predictions.items()[-MAX_COMPARED:]
+        found = {id(one.fitted): one for array, one in known if derived.is_made_of(value, array, expression)}
         return next(iter(found.values())) if len(found) == 1 else None
 
     def _source_written(self, frame: FrameType | None) -> Prediction | None:

@@ -139,3 +139,72 @@ def test_switched_off(recorded):
     predictions = trained().predict(X_TEST)
     roc_auc_score(Y_TEST, predictions)
     assert found(recorded) == [{}]
+
+
+def found_of(recorded, name):
+    """How many values of a metric each run has, the oldest run first."""
+    autotrack.flush()
+    runs = recorded.client.search_runs(order_by=["attributes.start_time", "run_id"])
+    return [len(recorded.client.get_metric_history(run.info.run_id, name)) for run in runs]
+
+
+def test_a_variable_that_was_made_of_predictions_in_a_statement_of_its_own_counts(recorded):
+    """A threshold, rounding, the most likely class, a column of probabilities, while the predictions are there."""
+    linear = LogisticRegression(max_iter=200, solver="liblinear").fit(X_TRAIN, Y_TRAIN)
+    probabilities = linear.predict_proba(X_TEST)
+    positive = probabilities[:, 1]
+    above = positive > 0.5
+    as_numbers = (positive >= 0.4).astype(int)
+    chosen = np.where(positive > 0.3, 1, 0)
+    rounded = np.round(positive)
+    likely = probabilities.argmax(axis=1)
+    values = [
+        accuracy_score(Y_TEST, above),
+        accuracy_score(Y_TEST, as_numbers),
+        accuracy_score(Y_TEST, y_pred=chosen),
+        accuracy_score(Y_TEST, rounded),
+        accuracy_score(Y_TEST, likely),
+    ]
+    run = recorded.only_run()
+    history = recorded.client.get_metric_history(run.info.run_id, "accuracy_score_X_TEST")
+    assert [point.value for point in history] == values
+
+
+def test_of_two_models_the_variable_is_of_the_one_whose_values_it_has(recorded):
+    """Where both would give the same, it is neither's; nor is one that has other values than its assignment says."""
+    first, second = trained(2), trained(20)
+    one, other = first.predict(X_TEST), second.predict(X_TEST)
+    labels = other > 0.5
+    assert ((one > 0.5) != labels).any()
+    accuracy_score(Y_TEST, labels)
+    assert found_of(recorded, "accuracy_score_X_TEST") == [0, 1]
+    same = trained(20).predict(X_TEST)
+    accuracy_score(Y_TEST, labels)  # two models have just these values now
+    assert same is not None
+    turned = other > 0.5
+    turned[:40] = ~turned[:40]
+    accuracy_score(Y_TEST, turned)
+    assert found_of(recorded, "accuracy_score_X_TEST") == [0, 1, 0]
+
+
+def test_a_variable_that_is_assigned_twice_or_by_other_code_is_nobodys(recorded):
+    """Assignments in branches, arguments, loops, other functions' results, and thresholds that are variables."""
+    predictions, threshold, truth = trained().predict(X_TEST), 0.5, Y_TEST > 0
+    twice = predictions > 0.4
+    twice = predictions > 0.5
+
+    def inside(given):
+        accuracy_score(Y_TEST, given)
+
+    by_variable = predictions > threshold
+    by_call = np.array([one > 0.5 for one in predictions])
+    all_alike = predictions > -1
+    for looped in (predictions > 0.5,):
+        accuracy_score(Y_TEST, looped)
+    accuracy_score(Y_TEST, twice)
+    accuracy_score(Y_TEST, by_variable)
+    accuracy_score(Y_TEST, by_call)
+    accuracy_score(Y_TEST, all_alike)
+    accuracy_score(Y_TEST, truth)
+    inside(predictions > 0.5)
+    assert found(recorded) == [{}]

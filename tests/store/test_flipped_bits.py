@@ -122,13 +122,16 @@ def test_flipped_bits_end_in_a_typed_error_that_the_check_explains(
         (folder / "autotrack.db").write_bytes(damaged)
         findings = check_store(folder).findings
         told += bool(findings)
+        said: list[tuple[str, str]] = []
         for use in (reads, filters, writes):
             try:
                 use(Client(folder))
             except AutotrackError as error:
-                if any(word in str(error) for word in DAMAGE):
-                    assert findings, (number, use.__name__, str(error))
-                    assert str(folder) in str(error)
+                said.append((use.__name__, str(error)))
+        for name, text in said:
+            if any(word in text for word in DAMAGE):
+                assert findings, (number, name, text)
+                assert str(folder) in text
         testing.reset()
         Store.forget(locate(folder))
     assert told

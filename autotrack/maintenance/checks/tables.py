@@ -42,7 +42,7 @@ def check_engine(store: Store) -> Iterator[Finding]:
 
 
 def check_rows(store: Store, checked: dict[str, int]) -> Iterator[Finding]:
-    """Rows that cannot be read: the engine's check passes over what stands in them. Points, all numbers, are left out."""
+    """Rows that cannot be read: the engine passes over what stands in them. Points, all numbers, are left out."""
     checked["rows"] = 0
     for table in schema.metadata.sorted_tables:
         if table is schema.metric_points:
