@@ -45,9 +45,6 @@ CODE = (".pkl", ".pth")
 MAX_SEARCHED = 256 * 1024
 """Bytes of such a file that are searched for tokens; code comes before weights."""
 
-PIECE, LONGEST = 16 * 1024, 512
-"""Characters that are searched at once, so that no other thread waits for long, and those of a token at most."""
-
 
 def store_bytes(run: RunWriter, data: bytes, path: str) -> None:
     """Store bytes as one of a run's artifacts.
@@ -176,10 +173,8 @@ def _refuse_tokens(draft: Path) -> None:
         if file.suffix in CODE and file.is_file():
             with file.open("rb") as opened:
                 text = opened.read(MAX_SEARCHED).decode("latin-1")
-            for start in range(0, len(text), PIECE):
-                piece = text[start : start + PIECE + LONGEST]
-                if redact_shapes(piece) != piece:
-                    raise _TokenInside(file.relative_to(draft).as_posix())
+            if redact_shapes(text) != text:
+                raise _TokenInside(file.relative_to(draft).as_posix())
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from autotrack.tracking.redaction_rules import (
     AZURE_STORAGE,
     BASIC,
     BEARER,
+    BETWEEN,
     CODE,
     HARMLESS,
     HEADER_STOP,
@@ -94,7 +95,14 @@ def redact(text: str) -> str:
 
 def redact_shapes(text: str) -> str:
     """The text without what has the form of a token; names and URLs in it are not looked at (a schema has columns)."""
-    return pattern(LONG_RUN).sub(_without_shapes, text)
+    kept, start = [], 0
+    while start < len(text):
+        # No token has a character of this kind in it, so that none is cut.
+        cut = pattern(BETWEEN).search(text, start + _PIECE)
+        end = cut.end() if cut else len(text)
+        kept.append(pattern(LONG_RUN).sub(_without_shapes, text[start:end]))
+        start = end
+    return "".join(kept)
 
 
 def redact_url(url: str) -> str:

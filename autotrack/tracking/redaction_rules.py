@@ -42,6 +42,8 @@ STOP = r"""[\s"'`]|\\[nrt"']|[,;)}\]](?=[\s,;)}\]"'\\]|\Z)|&(?=[\w.\-]{1,64}=)""
 HEADER_STOP = r"""[\r\n"']|\\[nrt"']"""
 SCHEME = r"(?i:bearer|basic|token|digest|negotiate|apikey)[ \t]{1,4}(?=\S)"
 LONG_RUN = r"[\w.:\-]{18,}"
+BETWEEN = r"[^\w.:\-]"
+"""What stands between two such runs."""
 WORD = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+"
 NUMBER = r"[+-]?(?:\d{1,9}(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?[jJLlf]?"
 REFERENCE = r"""(?x)

@@ -185,3 +185,41 @@ def test_database_that_is_damaged_or_of_another_revision_is_told(tmp_path: Path)
     assert {finding.kind for finding in found} == {"engine"}
     assert "restore a backup" in found[0].remedy
     assert file.read_bytes() == bytes(data)
+
+
+def test_rows_that_are_no_longer_what_was_written_are_told(target: Access) -> None:
+    """On each engine: JSON that is none any more, in the row that it is in; a reader gets a typed error."""
+    fill(target, A)
+    assert findings(target) == []
+    with target.store.transaction() as connection:
+        changed = connection.execute(schema.trials.update().values(content='{"number":'))
+        assert changed.rowcount
+    found = findings(target)
+    assert {(finding.kind, finding.subject.partition(",")[0]) for finding in found} == {("rows", "trials")}
+    assert "content is damaged" in found[0].problem
+    with pytest.raises(StoreError, match="autotrack db check"):
+        target.reader.trials(A)
+
+
+def test_text_and_headers_that_sqlite_itself_passes_over_are_told(tmp_path: Path) -> None:
+    """A byte that is no UTF-8, and a header of a format that SQLite only reads."""
+    access = Access(tmp_path / "store")
+    fill(access, A)
+    with access.store.transaction() as connection:
+        connection.exec_driver_sql("UPDATE runs SET description = CAST(x'61ff62' AS TEXT)")
+    (found,) = findings(access)
+    assert (found.kind, found.subject) == ("rows", "runs")
+    assert "restore a backup" in found.remedy
+    with access.store.transaction() as connection:
+        connection.exec_driver_sql("UPDATE runs SET description = ''")
+    with access.store.engine.connect() as connection:
+        connection.rollback()
+        connection.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    Store.forget(access.location)
+    file = tmp_path / "store" / "autotrack.db"
+    data = bytearray(file.read_bytes())
+    data[18] = 0x12
+    file.write_bytes(bytes(data))
+    assert "its header names the formats [18, 2]" in {
+        finding.problem.partition(", not")[0] for finding in findings(access)
+    }

@@ -422,3 +422,11 @@ def test_a_secret_among_attributes_is_found_by_name_and_by_shape() -> None:
     for values in ({"_api_key": "x1"}, {"notes": ["", {"a": token}]}, {"config": Loud(deep={"password": "x"})}):
         (name,) = values
         assert redaction.secret_attribute([plain, Holder(**values)]) == name
+
+
+@pytest.mark.parametrize("before", [0, 32_760, 32_768, 70_000])
+def test_a_token_is_found_wherever_it_stands_in_a_long_text(before: int) -> None:
+    """Long text is searched in pieces, and none is cut in the midst of a token; names in it stay as they are."""
+    token = "ghp_" + "a1B2c3D4e5F6g7H8j9K0" * 2
+    schema = '{"name": "password", "type": "string"}, ' * (before // 40) + "x" * (before % 40)
+    assert redaction.redact_shapes(f'{schema} "{token}" "kept"') == f'{schema} "{REDACTED}" "kept"'
