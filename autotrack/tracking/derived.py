@@ -16,6 +16,9 @@ from autotrack import callsite
 MAX_ROWS = 200_000
 """Rows of an array that are compared at most."""
 
+FIRST_ROWS = 256
+"""Rows that are compared first: nearly all that is something else differs in them."""
+
 MAX_COLUMNS = 10
 """Columns of predictions up to which each is tried."""
 
@@ -49,12 +52,17 @@ def is_made_of(value: Any, predictions: Any, expression: ast.expr) -> bool:
 
     for operand in _operands(predictions, len(value)):
         try:
-            made = _made(expression, operand, numpy)
+            if all(_gives(expression, operand[:rows], value[:rows], numpy) for rows in (FIRST_ROWS, len(value))):
+                return True
         except (_UnknownFormError, TypeError, ValueError):
             continue
-        if made is not operand and numpy.array_equal(made, value):
-            return True
     return False
+
+
+def _gives(expression: ast.expr, operand: Any, value: Any, numpy: Any) -> bool:
+    """Whether an expression makes just this value of an operand; another name for the operand makes nothing of it."""
+    made = _made(expression, operand, numpy)
+    return made is not operand and bool(numpy.array_equal(made, value))
 
 
 def expression_of(frame: FrameType | None, keywords: tuple[str, ...], position: int) -> ast.expr | None:

@@ -189,8 +189,10 @@ class PostHoc:
         expression = derived.expression_of(frame, PREDICTION_NAMES, 1)
         if expression is None:
             return None
-        known = self._predictions.items()[-MAX_COMPARED:]
-        found = {id(one.fitted): one for array, one in known if derived.is_made_of(value, array, expression)}
+        found: dict[int, Prediction] = {}
+        for array, one in self._predictions.items()[-MAX_COMPARED:]:
+            if id(one.fitted) not in found and derived.is_made_of(value, array, expression):
+                found[id(one.fitted)] = one
         return next(iter(found.values())) if len(found) == 1 else None
 
     def _source_written(self, frame: FrameType | None) -> Prediction | None:

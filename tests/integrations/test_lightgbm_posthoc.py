@@ -206,5 +206,10 @@ def test_a_variable_that_is_assigned_twice_or_by_other_code_is_nobodys(recorded)
     accuracy_score(Y_TEST, by_call)
     accuracy_score(Y_TEST, all_alike)
     accuracy_score(Y_TEST, truth)
+    best = LogisticRegression().fit(np.c_[Y_TEST], Y_TEST)
+    predicted, alias = best.predict(np.c_[Y_TEST]), Y_TEST
+    labels = alias.astype(int)
+    assert (predicted == labels).all()
+    accuracy_score(Y_TEST, labels)  # the very labels: a model that hits them all did not make them
     inside(predictions > 0.5)
-    assert found(recorded) == [{}]
+    assert not any("accuracy_score_" in key for one in found(recorded) for key in one if "training" not in key)
