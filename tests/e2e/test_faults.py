@@ -616,7 +616,7 @@ def test_threads_that_log_on_while_the_program_ends_are_no_trouble(folder: Path,
         for step in range(100):
             autotrack.log_metric("loss", 0.5, step=step)
         def forever():
-            from autotrack import Client, testing
+            from autotrack import Client
             client = Client()
             writer = client.writer_of_open_run(run.info.run_id)
             for step in itertools.count():
