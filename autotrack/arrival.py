@@ -9,6 +9,7 @@ from typing import Any
 
 from autotrack import bootstrap, config, process
 from autotrack.hooks import guard
+from autotrack.tracking import job as jobs
 from autotrack.tracking import scope, transport
 
 _latest: tuple[tuple[Any, ...], transport.Arrived | scope.Stack] = ((), ())
@@ -33,6 +34,8 @@ def _arrive(parcel: tuple[Any, ...]) -> None:
             return
         if process.role == "worker":
             _adopt(sent)
+        if sent.group:
+            jobs.join(jobs.Group(*sent.group))
         arrived = transport.Arrived(sent) if sent.kind else ()
         _latest = parcel, arrived
     scope.enter(arrived)

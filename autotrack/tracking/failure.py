@@ -20,6 +20,9 @@ MAX_TRACEBACK = 20_000
 MAX_FRAMES = 100
 """Frames of one exception that are kept, the innermost."""
 
+_RUNNERS = ("torch.multiprocessing.spawn",)
+"""Modules that call a program's function in a process of its own, and `sys.exit` where it raises."""
+
 EndStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
 _exit_code: Any = None
@@ -137,11 +140,21 @@ def of_process() -> tuple[EndStatus, ErrorInfo | None]:
     error = None if hasattr(sys, "ps1") else getattr(sys, "last_value", None)
     if error is None:
         error = sys.exc_info()[1]  # a child of `multiprocessing` runs its exit handlers while the exception flies
+    error = _raised_by_program(error)
     if error is not None:
         return status_of(error), info_of(error)
     if _exit_code not in (None, 0, False):
         return "FAILED", ErrorInfo("SystemExit", storable(f"exit code {_exit_code}"))
     return "FINISHED", None
+
+
+def _raised_by_program(error: BaseException | None) -> BaseException | None:
+    """The program's own exception, where what runs its function in a process makes an exit code of it."""
+    trace = error.__traceback__ if isinstance(error, SystemExit) and error.__context__ is not None else None
+    while trace is not None and trace.tb_next is not None and not _is_ours(trace.tb_next.tb_frame.f_code.co_filename):
+        trace = trace.tb_next
+    is_runner = trace is not None and trace.tb_frame.f_globals.get("__name__") in _RUNNERS
+    return error.__context__ if is_runner and error is not None else error
 
 
 __all__ = ["EndStatus", "describe", "info_of", "of_process", "status_of", "unwatch_exit", "watch_exit"]

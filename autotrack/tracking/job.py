@@ -3,17 +3,21 @@
 All ranks come to one id for a run without a word between them: it is made of what they have in common, and of how many
 runs a rank opened before. In common they have the process that launched them, where all are on this machine, and else
 what the launcher or the scheduler calls the job. Where there is neither, each rank is on its own.
+
+The processes that `torch.multiprocessing.spawn` starts have no such variables: that they belong together is known from
+their parent (`Group`), and which ranks they are once they have opened their process group.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
-from autotrack import config, process
+from autotrack import clock, config, process
 from autotrack.tracking import liveness
 
 _RANKS = tuple(name for name, _ in process.RANK_VARIABLES)
@@ -61,7 +65,23 @@ class Job(NamedTuple):
         return hashlib.sha256(f"{self.key}/{source}/{number}".encode()).hexdigest()[:32]
 
 
+class Group(NamedTuple):
+    """Processes that one call of the program's started, and that may become the ranks of a job."""
+
+    name: str
+    """No other group has it."""
+    number: int
+    """How many the program has started, this one included."""
+    size: int
+
+
 _found: tuple[int, Job | None] | None = None
+_groups = 0
+_starting: tuple[int, Group] | None = None
+"""The group that a process is starting; what it forks meanwhile finds it in its memory."""
+
+_group: tuple[int, Group] | None = None
+"""The group that this process was told that it belongs to."""
 
 
 def current() -> Job | None:
@@ -71,13 +91,72 @@ def current() -> Job | None:
     if _found is None:
         config.claim_rank()
         _found = pid, read(config.environment_variables(VARIABLES), pid)
-    return _found[1] if _found[0] == pid else None
+    if _found[0] == pid and _found[1] is not None:
+        return _found[1]
+    group = _own_group(pid)
+    job = None if group is None else _of_group(group, pid)
+    if job is not None:
+        _found = pid, job
+    return job
+
+
+def is_other() -> bool:
+    """Whether this process is another rank than 0 of a job."""
+    job = current()
+    return job is not None and job.rank > 0
 
 
 def forget() -> None:
     """Read anew, as a fresh process would (between tests)."""
-    global _found
-    _found = None
+    global _found, _starting, _group
+    _found = _starting = _group = None
+
+
+@contextlib.contextmanager
+def starting(size: int) -> Iterator[None]:
+    """What this process starts meanwhile is one group."""
+    global _groups, _starting
+    before = _starting
+    _groups += 1
+    _starting = os.getpid(), Group(clock.new_id(), _groups, size)
+    try:
+        yield
+    finally:
+        _starting = before
+
+
+def being_started() -> Group | None:
+    """The group that this process is starting."""
+    return _starting[1] if _starting is not None and _starting[0] == os.getpid() else None
+
+
+def join(group: Group) -> None:
+    """This process was started as one of a group."""
+    global _group
+    _group = os.getpid(), group
+
+
+def _own_group(pid: int) -> Group | None:
+    if _group is not None and _group[0] == pid:
+        return _group[1]
+    return _starting[1] if _starting is not None and _starting[0] == os.getppid() else None
+
+
+def _of_group(group: Group, pid: int) -> Job | None:
+    """The job that a group is, or a part of; None unless this process has opened its process group."""
+    torch: Any = sys.modules.get("torch.distributed")
+    if torch is None or not torch.is_available() or not torch.is_initialized():
+        return None
+    rank, size = torch.get_rank(), torch.get_world_size()
+    if size < 2 or rank < 0:
+        return None
+    if size == group.size:
+        names = [group.name]
+    else:  # other machines' processes belong to it
+        names = _names(config.environment_variables(VARIABLES))
+        names += [str(group.number)] if names else []
+    key = hashlib.sha256("\n".join([*names, str(size)]).encode()).hexdigest() if names else ""
+    return Job(rank, size, rank % group.size, group.size, key, 0, os.getppid(), (), pid)
 
 
 def read(environ: Mapping[str, str], pid: int) -> Job | None:

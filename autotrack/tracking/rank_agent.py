@@ -25,6 +25,8 @@ class Failure(NamedTuple):
     pid: int
     exit_code: int
     """Negative: the signal that ended it."""
+    error: ErrorInfo | None = None
+    """What it raised, where that is known."""
 
 
 class _Parts(NamedTuple):
@@ -56,9 +58,10 @@ def tell(location: Location, pids: Iterable[int], failures: Iterable[Failure]) -
     for failure in failures:
         own = parts.get(failure.pid, _Parts({}, set()))
         for run_id in sorted((own.open.keys() or everybodys) - own.failed):
-            error = error_of(failure.exit_code)
+            error = failure.error or error_of(failure.exit_code)
             killed = failure.exit_code < 0
-            told.append(events.RankEnded(run_id, failure.rank, "FAILED", clock.now(), error, killed))
+            rank = own.open.get(run_id, failure.rank)
+            told.append(events.RankEnded(run_id, rank, "FAILED", clock.now(), error, killed))
     if told:
         journal = Journal(location, session.session_id())
         journal.append(b"".join(map(events.encode, told)))

@@ -38,6 +38,8 @@ def watch(run: RunWriter, job: Job) -> None:
     global _thread, _pid
     if not hasattr(os, "pidfd_open") or not sys.platform.startswith("linux") or sys.is_finalizing():
         return
+    if not job.naming:  # nothing tells which process is which rank; the one that started them sees them end
+        return
     _runs.add(run)
     if _thread is None or _pid != os.getpid():
         _thread, _pid = threading.Thread(target=_guarded, args=(job,), name="autotrack-ranks", daemon=True), os.getpid()

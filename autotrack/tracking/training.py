@@ -18,6 +18,7 @@ import msgspec
 from autotrack import cells, clock, events, origin, process
 from autotrack.hooks import calls
 from autotrack.tracking import current_experiment, current_run, failure, recorder, scope
+from autotrack.tracking import job as jobs
 from autotrack.tracking.redaction import redact_mapping
 from autotrack.tracking.run import RunWriter
 
@@ -188,7 +189,7 @@ def begin(call: Call, caller: FrameType | None, tags: Mapping[str, str]) -> Trai
         return Training(call, None, False, caller) if origin.is_users(caller) else None
     if active is not None:
         return None if call.exclusive else Training(call, active, False, caller)
-    if process.role == "rank" or not origin.is_users(caller):
+    if _is_other_rank() or not origin.is_users(caller):
         return None
     run = recorder.current().start_run(
         call.estimator, source=call.integration, **current_experiment.default_experiment()
@@ -208,6 +209,10 @@ def attend(call: Call, caller: FrameType | None, device: str = "") -> RunWriter 
     Returns:
         What to end when the training is over, if that is before the next one begins and the process ends.
     """
-    if process.role != "rank" or scope.silenced() or scope.explicit_run() is not None or not origin.is_users(caller):
+    if not _is_other_rank() or scope.silenced() or scope.explicit_run() is not None or not origin.is_users(caller):
         return None
     return recorder.current().attend(call.integration, device)
+
+
+def _is_other_rank() -> bool:
+    return process.role == "rank" or jobs.is_other()

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from autotrack import process
 from autotrack.hooks import guard
+from autotrack.tracking import job as jobs
 from autotrack.tracking import scope
 
 HEALTH = guard.health("tracking", breaker=False)
@@ -39,6 +40,7 @@ class Parcel(NamedTuple):
         kind: Kind of the innermost frame, "" where nothing is open.
         run: Of an explicit run: the store's URL, then what `RunWriter` takes.
         program: What the program has set by calls: see `process.settings_of_program`.
+        group: Of a process that is started with others: what `job.Group` takes.
     """
 
     sender: int
@@ -47,6 +49,7 @@ class Parcel(NamedTuple):
     kind: str
     run: tuple[str, ...]
     program: tuple[Any, ...]
+    group: tuple[Any, ...] = ()
 
 
 def deliver(sent: tuple[Any, ...]) -> None:
@@ -58,16 +61,17 @@ _sent = False
 """Whether anything was open when work left: workers that outlive it have to learn that it is no more."""
 
 
-def parcel() -> Parcel | None:
+def parcel(group: jobs.Group | None = None) -> Parcel | None:
     """What work that leaves now takes along; None where there is nothing to know."""
     global _sent
     frames = scope.stack()
     program = process.settings_of_program()
-    if not (frames or program or _sent or process.source == "api"):
+    if not (frames or program or _sent or group or process.source == "api"):
         return None
     _sent = _sent or bool(frames)
     kind = frames[-1].kind if frames else ""
-    return Parcel(os.getpid(), process.source, _session_id(), kind, _run_of(frames) if kind == "run" else (), program)
+    run = _run_of(frames) if kind == "run" else ()
+    return Parcel(os.getpid(), process.source, _session_id(), kind, run, program, tuple(group or ()))
 
 
 def _session_id() -> str:
@@ -175,7 +179,7 @@ class Arguments(tuple[Any, ...]):
         return tuple.__iter__(self)
 
 
-def departure() -> Departure | None:
+def departure(group: jobs.Group | None = None) -> Departure | None:
     """For work that leaves now, `parcel`."""
-    sent = parcel()
+    sent = parcel(group)
     return None if sent is None else Departure(sent)

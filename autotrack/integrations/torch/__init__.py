@@ -3,8 +3,7 @@
 Hooked: torch's own hook behind optimizer steps; `backward`; the losses in `torch.nn.functional`; how optimizers,
 passes over a `DataLoader` and batches begin; `clip_grad_norm_`; `GradScaler.scale`; `torch.save`; `torch.compile`; the
 scalars of TensorBoard's `SummaryWriter`; `compute` of torchmetrics. All of them only look on at finished calls, but for
-torchrun's end of its ranks, which is seen as it begins. Until
-the first module that is trained is called, a hook in front of modules reads what it is given.
+`torch.multiprocessing.spawn` and torchrun's end of its ranks, which are seen as they begin. Until the first module that is trained is called, a hook in front of modules reads what it is given.
 
 Recorded: one run for the lifetime of an optimizer's parameters. The loss of every step, under the name of the variable
 that `backward` was called on; learning rates as they change; gradient norms where they are clipped; epochs, rows a
@@ -30,7 +29,7 @@ from autotrack import origin
 from autotrack.hooks import guard, taps
 from autotrack.hooks.patching import Patcher
 from autotrack.integrations.options import IntegrationConfig
-from autotrack.integrations.torch import elastic, mirrors, names
+from autotrack.integrations.torch import elastic, mirrors, names, spawning
 from autotrack.integrations.torch.loops import NAME, Loop
 from autotrack.integrations.torch.passes import Pass
 from autotrack.integrations.torch.registry import Loops, leaf_of
@@ -91,6 +90,7 @@ def instrument(patcher: Patcher, configuration: Callable[[], IntegrationConfig])
         patcher.when_imported(package, partial(hooks.instrument_writer, patcher))
     patcher.when_imported("torchmetrics.metric", partial(hooks.instrument_metrics, patcher))
     patcher.when_imported(elastic.MODULE, partial(elastic.instrument, patcher))
+    patcher.when_imported(spawning.MODULE, partial(spawning.instrument, patcher))
 
 
 def _is_users(module: ModuleType) -> bool:
