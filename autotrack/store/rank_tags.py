@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from autotrack import events as ev
 
 COUNT_TAG, FAILED_TAG = "ranks", "failed_rank"
@@ -34,6 +36,22 @@ def error_tag(rank: int) -> str:
 def gone_tag(rank: int) -> str:
     """Tag with the time at which rank 0 saw a rank's process end, while it is not known whether that was in order."""
     return f"{PREFIX}gone.{rank}"
+
+
+def exit_tag(rank: int) -> str:
+    """Tag with a rank's exit code, where rank 0 saw its process end; negative: the signal that ended it."""
+    return f"{PREFIX}{rank}.exit_code"
+
+
+def error_of(exit_code: int) -> ev.ErrorInfo:
+    """How a process ended, in words."""
+    if exit_code >= 0:
+        return ev.ErrorInfo("SystemExit", f"exit code {exit_code}")
+    try:
+        name = signal.Signals(-exit_code).name
+    except ValueError:
+        name = f"signal {-exit_code}"
+    return ev.ErrorInfo(name, f"killed by {name}")
 
 
 def summary_of(error: ev.ErrorInfo) -> str:

@@ -1,8 +1,8 @@
 """The ranks of a distributed job in the store: tags of the run that they share, and what a failed one means for it.
 
 A run of several ranks has the tags `ranks` (how many there are), `rank.<n>` (JSON: host, pid, local rank, device),
-`rank.<n>.status` and, of one that failed, `rank.<n>.error`; `failed_rank` names the one that the run's failure is put
-down to. While a rank is at it, `rank.open.<n>` tells which journal its process writes.
+`rank.<n>.status` and, of one that failed, `rank.<n>.error`, of one that rank 0 saw end, `rank.<n>.exit_code`;
+`failed_rank` names the one that the run's failure is put down to. While a rank is at it, `rank.open.<n>` tells which journal its process writes.
 
 Rule: a run fails when one of its ranks does, whatever rank 0 says of it, and with the error of the rank that failed
 first. A rank that was found dead comes before those that raised something `MARGIN` ms before that was seen or later:
@@ -20,7 +20,7 @@ from sqlalchemy import Connection, select
 from autotrack import events as ev
 from autotrack.store import schema
 from autotrack.store.engine import Store, retried
-from autotrack.store.rank_tags import FAILED_TAG, OPEN_PREFIX, gone_tag, open_tag, status_tag
+from autotrack.store.rank_tags import FAILED_TAG, OPEN_PREFIX, error_of, exit_tag, gone_tag, open_tag, status_tag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -135,6 +135,8 @@ class OpenRank(NamedTuple):
     """The run's."""
     gone: int | None
     """When rank 0 saw its process end."""
+    exit_code: int | None
+    """How it ended, as far as rank 0 could see."""
     known: bool
     """What became of it is known all the same: the one who started it has told."""
 
@@ -158,20 +160,23 @@ def open_ranks(store: Store) -> list[OpenRank]:
             if not number.isdecimal():
                 continue
             rank = int(number)
-            wanted = (gone_tag(rank), status_tag(rank))
+            wanted = (gone_tag(rank), status_tag(rank), exit_tag(rank))
             told = select(tags.key, tags.value).where(tags.run == run, tags.key.in_(wanted))
             others = {told_row.key: told_row.value for told_row in connection.execute(told)}
-            gone = others.get(gone_tag(rank), "")
-            seen = int(gone) if gone.isdecimal() else None
-            found.append(OpenRank(run_id, rank, journal_id, status, seen, status_tag(rank) in others))
+            gone, code = _number(others.get(gone_tag(rank))), _number(others.get(exit_tag(rank)))
+            found.append(OpenRank(run_id, rank, journal_id, status, gone, code, status_tag(rank) in others))
     return found
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.removeprefix("-").isdecimal() else None
 
 
 @retried
 def finish_lost_ranks(store: Store, lost: Iterable[OpenRank]) -> None:
     """End ranks whose process is gone without a word.
 
-    Such a rank was killed. That makes a failure of a run that rank 0 has finished, or of one whose rank 0 saw it go and
+    Such a rank was killed, unless rank 0 has seen that it left with exit code 0. That makes a failure of a run that rank 0 has finished, or of one whose rank 0 saw it go and
     came to no good end itself. Where all are gone, and none was seen to go first, the run was killed as a whole.
 
     Args:
@@ -195,8 +200,12 @@ def _end_of(connection: Connection, lost: OpenRank) -> list[ev.Event]:
     runs, journals = schema.runs.c, schema.journals.c
     beat = select(journals.heartbeat).where(journals.journal_id == lost.journal_id)
     time = lost.gone or connection.execute(beat).scalar() or 0
+    if lost.exit_code == 0:
+        return [ev.RankEnded(lost.run_id, lost.rank, "FINISHED", time)]
     if lost.rank and (lost.gone is not None or lost.status == "FINISHED"):
         error = ev.ErrorInfo("killed", "its process ended without a word: it was killed, or left by os._exit()")
+        if lost.exit_code is not None:
+            error = error_of(lost.exit_code)
         end = connection.execute(select(runs.end_time).where(runs.run_id == lost.run_id)).scalar()
         return [ev.RankEnded(lost.run_id, lost.rank, "FAILED", time or end or 0, error, killed=True)]
     return [ev.RankEnded(lost.run_id, lost.rank, "KILLED", time)]

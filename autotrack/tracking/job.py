@@ -249,6 +249,18 @@ def parent_by_proc(pid: int) -> int:
         return 0
 
 
+def children_by_proc(pid: int) -> list[int] | None:
+    """A process's children, as Linux tells; None where it does not."""
+    try:
+        found = []
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+                found += [int(child) for child in file.read().split()]
+    except (OSError, ValueError):
+        return None
+    return found
+
+
 def environ_by_proc(pid: int) -> dict[str, str] | None:
     """The environment that a process was started with, as Linux tells; None where it does not, or not this user."""
     try:

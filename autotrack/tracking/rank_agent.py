@@ -6,20 +6,25 @@ It writes that down in the runs that the ranks have open, which it finds in thei
 from __future__ import annotations
 
 import contextlib
-import signal
+import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from autotrack import clock, events
 from autotrack.errors import JournalFormatError
 from autotrack.events import ErrorInfo
 from autotrack.store.location import Location
+from autotrack.store.rank_tags import error_of
 from autotrack.tracking import ingest, journal_reading, liveness, session
 from autotrack.tracking.journal import Journal
 
+_TAIL = 1_000
+"""Bytes at a journal's end that its last line is in, where that is the one that closes it."""
+
 
 class Failure(NamedTuple):
-    """A rank that failed."""
+    """A rank that failed, or left with exit code 0, which is no failure."""
 
     rank: int
     pid: int
@@ -38,13 +43,15 @@ class _Parts(NamedTuple):
     """Runs in which it has told of its failure."""
 
 
-def tell(location: Location, pids: Iterable[int], failures: Iterable[Failure]) -> int:
+def tell(location: Location, pids: Iterable[int], ended: Iterable[Failure]) -> int:
     """Write ranks' failures into the runs that they, or those beside them, have open.
+
+    A rank that left well, but without a word (`os._exit(0)`), has ended well in the runs that it has open itself.
 
     Args:
         location: The store.
         pids: All ranks that this process started.
-        failures: Those that failed by themselves, before others were ended for it.
+        ended: Those that ended by themselves, before others were ended for it.
 
     Returns:
         How many events were written.
@@ -52,11 +59,16 @@ def tell(location: Location, pids: Iterable[int], failures: Iterable[Failure]) -
     Raises:
         StoreError: No journal can be written anywhere.
     """
-    parts = _parts_of(location, set(pids))
+    ended = list(ended)
+    is_failed = any(failure.exit_code for failure in ended)
+    parts = _parts_of(location, set(pids), is_failed)
     everybodys = {run_id for part in parts.values() for run_id in part.open}
     told: list[events.Event] = []
-    for failure in failures:
+    for failure in ended:
         own = parts.get(failure.pid, _Parts({}, set()))
+        if failure.exit_code == 0:
+            told += [one for run_id, rank in sorted(own.open.items()) for one in _well(run_id, rank)]
+            continue
         for run_id in sorted((own.open.keys() or everybodys) - own.failed):
             error = failure.error or error_of(failure.exit_code)
             killed = failure.exit_code < 0
@@ -69,23 +81,21 @@ def tell(location: Location, pids: Iterable[int], failures: Iterable[Failure]) -
     return len(told)
 
 
-def error_of(exit_code: int) -> ErrorInfo:
-    """How a process ended, in words."""
-    if exit_code >= 0:
-        return ErrorInfo("SystemExit", f"exit code {exit_code}")
-    try:
-        name = signal.Signals(-exit_code).name
-    except ValueError:
-        name = f"signal {-exit_code}"
-    return ErrorInfo(name, f"killed by {name}")
+def _well(run_id: str, rank: int) -> list[events.Event]:
+    now = clock.now()
+    end: list[events.Event] = [] if rank else [events.RunEnded(run_id, "FINISHED", now)]
+    return [*end, events.RankEnded(run_id, rank, "FINISHED", now)]
 
 
-def _parts_of(location: Location, pids: set[int]) -> Mapping[int, _Parts]:
+def _parts_of(location: Location, pids: set[int], closed: bool) -> Mapping[int, _Parts]:
+    """By process; without those whose journal is closed, unless they are wanted: they have left nothing open."""
     found: dict[int, _Parts] = {}
     for path in ingest.files(location):
         with contextlib.suppress(JournalFormatError, OSError):
             opened = journal_reading.header(path)
             if opened is None or opened.pid not in pids or not liveness.is_here(opened.host, opened.boot_id):
+                continue
+            if not closed and _is_closed(path):
                 continue
             part = found.setdefault(opened.pid, _Parts({}, set()))
             end = 0
@@ -94,6 +104,13 @@ def _parts_of(location: Location, pids: set[int]) -> Mapping[int, _Parts]:
                 for event in chunk.events:
                     _add(part, event)
     return found
+
+
+def _is_closed(path: Path) -> bool:
+    with open(path, "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
+        last = file.read().rstrip(b"\n").rpartition(b"\n")[2]
+    return b'"t":"close"' in last
 
 
 def _add(part: _Parts, event: events.Event) -> None:

@@ -17,6 +17,7 @@ from weakref import WeakSet
 
 from autotrack import clock, events
 from autotrack.hooks import guard
+from autotrack.store.rank_tags import exit_tag
 from autotrack.tracking import job as jobs
 from autotrack.tracking import resting
 from autotrack.tracking.job import Job
@@ -26,6 +27,9 @@ SEARCH_SECONDS = 60.0
 """How long the others are looked for; a launcher starts them all together."""
 
 PAUSE = 0.5
+
+_EXIT_FIELD = 49
+"""Place of a process's status among the fields of `/proc/<pid>/stat` that follow its name."""
 
 _health = guard.health("tracking", breaker=False)
 _runs: WeakSet[RunWriter] = WeakSet()
@@ -42,55 +46,94 @@ def watch(run: RunWriter, job: Job) -> None:
         return
     _runs.add(run)
     if _thread is None or _pid != os.getpid():
-        _thread, _pid = threading.Thread(target=_guarded, args=(job,), name="autotrack-ranks", daemon=True), os.getpid()
+        watched = _Watched(job)
+        # At once, where that is cheap: one may be gone before the thread has got to it.
+        guard.call(_health, "ranks", watched.search, jobs.children_by_proc(job.launcher))
+        arguments = (watched,)
+        _thread, _pid = threading.Thread(target=_guarded, args=arguments, name="autotrack-ranks", daemon=True), os.getpid()
         with contextlib.suppress(RuntimeError):  # the interpreter is shutting down
             _thread.start()
 
 
-def _guarded(job: Job) -> None:
-    guard.call(_health, "ranks", _look_after, job)
+class _Watched:
+    """The other ranks' processes, as far as they have been found."""
 
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.handles: dict[int, tuple[int, int]] = {}
+        """Of those that live: rank and process id."""
+        self.poll = select.poll()
+        self._seen: set[int] = set()
+        self._deadline = time.monotonic() + SEARCH_SECONDS
 
-def _look_after(job: Job) -> None:
-    handles: dict[int, int] = {}
-    seen: set[int] = set()
-    poll = select.poll()
-    deadline = time.monotonic() + SEARCH_SECONDS
-    while True:
-        searching = time.monotonic() < deadline and len(seen) < (job.local_size or job.size) - 1
-        if searching:
-            for rank, pid in others(job).items():
-                if rank not in seen:
-                    seen.add(rank)
+    def is_searching(self) -> bool:
+        """Whether there may be more."""
+        return time.monotonic() < self._deadline and len(self._seen) < (self.job.local_size or self.job.size) - 1
+
+    def search(self, children: list[int] | None) -> None:
+        """Look for more of them, among the launcher's children where those are known."""
+        for rank, pid in others(self.job, children or []).items():
+            if rank not in self._seen:
+                self._seen.add(rank)
+                with contextlib.suppress(ProcessLookupError):
                     handle = os.pidfd_open(pid)
-                    handles[handle] = rank
-                    poll.register(handle, select.POLLIN)
-        if not handles and not searching:
+                    self.handles[handle] = rank, pid
+                    self.poll.register(handle, select.POLLIN)
+
+
+def _guarded(watched: _Watched) -> None:
+    guard.call(_health, "ranks", _look_after, watched)
+
+
+def _look_after(watched: _Watched) -> None:
+    while True:
+        searching = watched.is_searching()
+        if searching:
+            children = jobs.children_by_proc(watched.job.launcher)
+            watched.search(_processes() if children is None else children)
+        if not watched.handles and not searching:
             return
-        for handle, _ in poll.poll(PAUSE * 1_000 if searching else None):
+        for handle, _ in watched.poll.poll(PAUSE * 1_000 if searching else None):
             with resting.work():
-                _note(handles.pop(handle))
-            poll.unregister(handle)
+                _note(*watched.handles.pop(handle))
+            watched.poll.unregister(handle)
             os.close(handle)
 
 
-def _note(rank: int) -> None:
-    now = clock.now()
+def _note(rank: int, pid: int) -> None:
+    now, code = clock.now(), exit_code_of(pid)
     for run in (one for one in list(_runs) if one.status == "RUNNING"):
         run.gone_ranks.append(rank)
         run.recorder.write(events.RankGone(run.run_id, rank, now))
+        if code is not None:
+            run.recorder.write(events.TagsSet(run.run_id, {exit_tag(rank): str(code)}))
         run.read_ring()  # this process may be next
 
 
-def others(job: Job) -> dict[int, int]:
+def exit_code_of(pid: int) -> int | None:
+    """How a process ended that its launcher has not asked about yet; None where the system does not tell any more."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        status = int(fields[_EXIT_FIELD])
+    except (OSError, IndexError, ValueError):
+        return None
+    return os.waitstatus_to_exitcode(status) if fields[0] == b"Z" else None
+
+
+def others(job: Job, candidates: list[int]) -> dict[int, int]:
     """Processes that the same launcher started for other ranks, by rank."""
     own = dict(job.naming)
     name = next(iter(own))
     found = {}
-    for entry in os.listdir("/proc"):
-        if not entry.isdecimal() or jobs.parent_by_proc(int(entry)) != job.launcher:
+    for pid in candidates:
+        if jobs.parent_by_proc(pid) != job.launcher:
             continue
-        environ = jobs.environ_by_proc(int(entry)) or {}
+        environ = jobs.environ_by_proc(pid) or {}
         if environ.get(name, "").isdecimal() and environ[name] != own[name]:
-            found[int(environ[name])] = int(entry)
+            found[int(environ[name])] = pid
     return found
+
+
+def _processes() -> list[int]:
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdecimal()]

@@ -392,6 +392,7 @@ class Recorder:
             run.end(status, error)
         for run in list(self.attached.values()):
             run.leave(status, error)
+            run.leave_ranks(status, error)
         progress = Progress(config.settings().drain_seconds)
         try:
             self._finish_jobs(progress)

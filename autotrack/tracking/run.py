@@ -442,6 +442,11 @@ class RunWriter:
             if self._shared:
                 counting.end(self.recorder.location, self.run_id)
 
+    def leave_ranks(self, status: Literal["FINISHED", "FAILED", "KILLED"], error: ErrorInfo | None) -> None:
+        """This process, a rank of a job in a run that it did not open, is at its end."""
+        if self.job is not None and self.job.pid == os.getpid() and self._inherited:
+            self.recorder.write(events.RankEnded(self.run_id, self.job.rank, status, self._now(), error))
+
     def _write_end(
         self, status: Literal["FINISHED", "FAILED", "KILLED"], end_time: int, error: ErrorInfo | None
     ) -> None:

@@ -17,7 +17,7 @@ import msgspec
 
 from autotrack import cells, clock, events, origin, process
 from autotrack.hooks import calls
-from autotrack.tracking import current_experiment, current_run, failure, recorder, scope
+from autotrack.tracking import current_experiment, current_run, failure, ranks, recorder, scope
 from autotrack.tracking import job as jobs
 from autotrack.tracking.redaction import redact_mapping
 from autotrack.tracking.run import RunWriter
@@ -188,7 +188,9 @@ def begin(call: Call, caller: FrameType | None, tags: Mapping[str, str]) -> Trai
     if call.kind == "preparation":
         return Training(call, None, False, caller) if origin.is_users(caller) else None
     if active is not None:
-        return None if call.exclusive else Training(call, active, False, caller)
+        if call.exclusive or (active.is_inherited and not _is_first(active)):
+            return None
+        return Training(call, active, False, caller)
     if _is_other_rank() or not origin.is_users(caller):
         return None
     run = recorder.current().start_run(
@@ -209,10 +211,23 @@ def attend(call: Call, caller: FrameType | None, device: str = "") -> RunWriter 
     Returns:
         What to end when the training is over, if that is before the next one begins and the process ends.
     """
-    if not _is_other_rank() or scope.silenced() or scope.explicit_run() is not None or not origin.is_users(caller):
+    if not _is_other_rank() or scope.silenced() or not origin.is_users(caller):
         return None
-    return recorder.current().attend(call.integration, device)
+    active = scope.explicit_run()
+    if active is None:
+        return recorder.current().attend(call.integration, device)
+    if active.is_inherited and active.job is not None:
+        ranks.note_device(active, device)
+    return None
 
 
 def _is_other_rank() -> bool:
     return process.role == "rank" or jobs.is_other()
+
+
+def _is_first(run: RunWriter) -> bool:
+    """Whether this process records into a run of the one that started it: of the ranks of a job rank 0 does."""
+    job = jobs.current()
+    if job is not None and run.job is None:
+        ranks.take_part(run, job)
+    return job is None or job.rank == 0

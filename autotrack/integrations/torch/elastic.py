@@ -22,12 +22,12 @@ def instrument(patcher: Patcher, module: ModuleType) -> None:
 
 
 def on_close(call: Call) -> Generator[Any, Any, None]:
-    """All ranks are to end; where some have failed by themselves, this is the last moment to tell them apart."""
+    """All ranks are to end; where some have ended by themselves, this is the last moment to tell them apart."""
     context: Any = call.instance
-    failed = [] if context in _told else failures_of(context)
-    if failed:
+    ended = [] if context in _told else [*failures_of(context), *left_by(context)]
+    if ended:
         _told.add(context)
-        rank_agent.tell(recorder.location(), context.pids().values(), failed)
+        rank_agent.tell(recorder.location(), context.pids().values(), ended)
     yield
 
 
@@ -39,3 +39,12 @@ def failures_of(context: Any) -> list[rank_agent.Failure]:
         if rank.isdecimal():
             found.append(rank_agent.Failure(int(rank), failure.pid, failure.exitcode))
     return found
+
+
+def left_by(context: Any) -> list[rank_agent.Failure]:
+    """The ranks of a group of processes that have left with exit code 0 so far."""
+    handlers = dict(getattr(context, "subprocess_handlers", None) or {})
+    codes = {rank: (one.proc.pid, one.proc.returncode) for rank, one in handlers.items()}
+    children = getattr(getattr(context, "_pc", None), "processes", None) or ()
+    codes |= {rank: (one.pid, one.exitcode) for rank, one in enumerate(children)}
+    return [rank_agent.Failure(rank, pid, code) for rank, (pid, code) in codes.items() if code == 0]

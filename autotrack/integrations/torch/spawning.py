@@ -9,6 +9,7 @@ from collections.abc import Generator
 from types import ModuleType
 from typing import Any
 
+from autotrack import origin
 from autotrack.events import ErrorInfo
 from autotrack.hooks import guard
 from autotrack.hooks.patching import Call, Patcher
@@ -25,8 +26,12 @@ _health = guard.health("torch")
 
 def instrument(patcher: Patcher, module: ModuleType) -> None:
     """See processes being started together, and one of them fail."""
-    patcher.function(module, "start_processes", on_start)
+    patcher.function(module, "start_processes", on_start, rebind_in=_is_alias)
     patcher.method(module.ProcessContext, "join", on_join)
+
+
+def _is_alias(module: ModuleType) -> bool:
+    return module.__name__ == "torch.multiprocessing" or not origin.is_library_module(module.__name__)
 
 
 def on_start(call: Call) -> Generator[Any, Any, None]:
@@ -40,16 +45,20 @@ def on_join(call: Call) -> Generator[Any, Any, None]:
     """It raises where one of them has failed, after the others have been ended for it."""
     module: Any = sys.modules[MODULE]
     try:
-        yield
+        over = yield
     except module.ProcessException as error:
-        guard.call(_health, "a rank's failure", _tell, call.instance, error, module)
+        raised = error_in(str(error)) if isinstance(error, module.ProcessRaisedException) else None
+        failure = rank_agent.Failure(error.error_index, error.error_pid, getattr(error, "exit_code", 1), raised)
+        guard.call(_health, "a rank's failure", _tell, call.instance, [failure])
         raise
+    if over:
+        guard.call(_health, "the end of ranks", _tell, call.instance, [])
 
 
-def _tell(context: Any, error: Any, module: Any) -> None:
-    raised = error_in(str(error)) if isinstance(error, module.ProcessRaisedException) else None
-    failure = rank_agent.Failure(error.error_index, error.error_pid, getattr(error, "exit_code", 1), raised)
-    rank_agent.tell(recorder.location(), context.pids(), [failure])
+def _tell(context: Any, failures: list[rank_agent.Failure]) -> None:
+    well = [index for index, one in enumerate(context.processes) if one.exitcode == 0]
+    left = [rank_agent.Failure(index, context.processes[index].pid, 0) for index in well]
+    rank_agent.tell(recorder.location(), context.pids(), [*failures, *left])
 
 
 def error_in(text: str) -> ErrorInfo:
