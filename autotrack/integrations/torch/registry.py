@@ -45,15 +45,18 @@ class Loops:
 
     def made(self, optimizer: Any, name: str) -> None:
         """An optimizer was made."""
+        self._notice_fork()
         self._made.append((ref(optimizer), name))
 
     def offered(self, module: Any) -> None:
         """A module gave out its parameters, or was otherwise named as a whole."""
+        self._notice_fork()
         if not any(one() is module for one in self._modules):
             self._modules.append(ref(module))
 
     def called(self, module: Any, inputs: Any) -> None:
         """A module that is to be trained was called for the first time."""
+        self._notice_fork()
         self._called = ref(module), input_like(inputs)
 
     def awaited(self) -> set[int]:
@@ -76,8 +79,7 @@ class Loops:
             optimizer: The optimizer.
             frame: Finds the program's frame that made it.
         """
-        if self._pid != os.getpid():
-            self._begin_anew()
+        self._notice_fork()
         trained = self._trained.get(id(optimizer))
         if trained is None or trained.optimizer() is not optimizer or (trained.loop is not None and trained.loop.ended):
             with self._lock:
@@ -94,8 +96,7 @@ class Loops:
 
     def of_manual(self, parameter: Any, frame: Callable[[], FrameType | None]) -> Loop | None:
         """The loop of a parameter that is trained without an optimizer; it may begin now."""
-        if self._pid != os.getpid():
-            self._begin_anew()
+        self._notice_fork()
         loop = self._of_parameter(parameter)
         if loop is None:
             with self._lock:
@@ -122,8 +123,10 @@ class Loops:
         self._made.clear()
         self._modules.clear()
 
-    def _begin_anew(self) -> None:
+    def _notice_fork(self) -> None:
         """In a forked child: the parent's loops are the parent's."""
+        if self._pid == os.getpid():
+            return
         self._lock = threading.RLock()
         self._pid = os.getpid()
         self._forget()
