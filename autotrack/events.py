@@ -222,6 +222,8 @@ class RankEnded(msgspec.Struct, tag_field="t", tag="rank_end", omit_defaults=Tru
     error: ErrorInfo | None = None
     killed: bool = False
     """The process was found dead, by the time given: what others raised shortly before may have come of it."""
+    host: str = ""
+    """Where it was, of a job on several machines."""
 
 
 class RankGone(msgspec.Struct, tag_field="t", tag="rank_gone", omit_defaults=True):

@@ -12,6 +12,7 @@ times alone. A run that is opened again afterwards is open.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from sqlalchemy import Connection, select
 from autotrack import events as ev
 from autotrack.store import schema
 from autotrack.store.engine import Store, retried
-from autotrack.store.rank_tags import FAILED_TAG, OPEN_PREFIX, error_of, exit_tag, gone_tag, open_tag, status_tag
+from autotrack.store.rank_tags import FAILED_TAG, OPEN_PREFIX, error_of, exit_tag, facts_tag, gone_tag, open_tag, status_tag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def _failed(row: Any, now: Row, ended: ev.RankEnded) -> Row:
         "status_time": _since(ended),
         "end_time": end,
         "error_type": error.type,
-        "error_message": f"rank {ended.rank}: {error.message}",
+        "error_message": f"rank {ended.rank}{ended.host and f' on {ended.host}'}: {error.message}",
         "error_traceback": error.traceback,
         "error_frame": error.frame,
     }
@@ -207,5 +208,19 @@ def _end_of(connection: Connection, lost: OpenRank) -> list[ev.Event]:
         if lost.exit_code is not None:
             error = error_of(lost.exit_code)
         end = connection.execute(select(runs.end_time).where(runs.run_id == lost.run_id)).scalar()
-        return [ev.RankEnded(lost.run_id, lost.rank, "FAILED", time or end or 0, error, killed=True)]
+        host = _host_elsewhere(connection, lost)
+        return [ev.RankEnded(lost.run_id, lost.rank, "FAILED", time or end or 0, error, killed=True, host=host)]
     return [ev.RankEnded(lost.run_id, lost.rank, "KILLED", time)]
+
+
+def _host_elsewhere(connection: Connection, lost: OpenRank) -> str:
+    """The machine that a rank was on, where that was not rank 0's."""
+    tags, runs, journals = schema.tags.c, schema.runs.c, schema.journals.c
+    query = select(tags.value).join(runs.id.table, runs.id == tags.run)
+    facts = connection.execute(query.where(runs.run_id == lost.run_id, tags.key == facts_tag(0))).scalar()
+    host = connection.execute(select(journals.host).where(journals.journal_id == lost.journal_id)).scalar()
+    try:
+        first = json.loads(facts or "{}").get("host")
+    except (ValueError, AttributeError):
+        return ""
+    return str(host) if host and first and host != first else ""

@@ -60,6 +60,11 @@ class Job(NamedTuple):
     """The variables that tell this rank from others."""
     pid: int
 
+    @property
+    def host(self) -> str:
+        """This machine's name, where the job is known to have others."""
+        return liveness.identity().host if 0 < self.local_size < self.size else ""
+
     def run_id(self, source: str, number: int) -> str:
         """The id of the run of that number that the program or an integration opens, the same in all ranks."""
         return hashlib.sha256(f"{self.key}/{source}/{number}".encode()).hexdigest()[:32]

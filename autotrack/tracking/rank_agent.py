@@ -7,17 +7,24 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from autotrack import clock, events
-from autotrack.errors import JournalFormatError
+from autotrack.errors import JournalFormatError, StoreError
 from autotrack.events import ErrorInfo
-from autotrack.store.location import Location
+from autotrack.hooks import guard
+from autotrack.store.location import Location, sqlite_file
 from autotrack.store.rank_tags import error_of
 from autotrack.tracking import ingest, journal_reading, liveness, session
 from autotrack.tracking.journal import Journal
+
+PATIENCE = 10.0
+"""Seconds that a launcher waits for its dead ranks' journals to be in the store."""
+
+_health = guard.health("tracking", breaker=False)
 
 _TAIL = 1_000
 """Bytes at a journal's end that its last line is in, where that is the one that closes it."""
@@ -32,6 +39,8 @@ class Failure(NamedTuple):
     """Negative: the signal that ended it."""
     error: ErrorInfo | None = None
     """What it raised, where that is known."""
+    host: str = ""
+    """This machine, where the job has others."""
 
 
 class _Parts(NamedTuple):
@@ -73,12 +82,32 @@ def tell(location: Location, pids: Iterable[int], ended: Iterable[Failure]) -> i
             error = failure.error or error_of(failure.exit_code)
             killed = failure.exit_code < 0
             rank = own.open.get(run_id, failure.rank)
-            told.append(events.RankEnded(run_id, rank, "FAILED", clock.now(), error, killed))
+            told.append(events.RankEnded(run_id, rank, "FAILED", clock.now(), error, killed, failure.host))
     if told:
         journal = Journal(location, session.session_id())
         journal.append(b"".join(map(events.encode, told)))
         journal.close()
     return len(told)
+
+
+def pass_on(location: Location) -> None:
+    """Move what dead ranks have left in their journals into a store that others look at from elsewhere.
+
+    On this machine perhaps nobody comes after them. Bounded in time: the store may be away.
+    """
+    if sqlite_file(location.url) is not None:
+        return
+    thread = threading.Thread(target=guard.call, args=(_health, "ranks' journals", _pass_on, location), daemon=True)
+    with contextlib.suppress(RuntimeError):  # the interpreter is shutting down
+        thread.start()
+        thread.join(PATIENCE)
+
+
+def _pass_on(location: Location) -> None:
+    from autotrack.store.engine import Store
+
+    with contextlib.suppress(StoreError):
+        ingest.ingest_pending(Store.open(location.url), location)
 
 
 def _well(run_id: str, rank: int) -> list[events.Event]:

@@ -257,7 +257,8 @@ class RankWriter(RunWriter):
     def _write_end(
         self, status: Literal["FINISHED", "FAILED", "KILLED"], end_time: int, error: events.ErrorInfo | None
     ) -> None:
-        self.recorder.write(events.RankEnded(self.run_id, self.rank, status, end_time, error))
+        host = "" if self.job is None else self.job.host
+        self.recorder.write(events.RankEnded(self.run_id, self.rank, status, end_time, error, host=host))
 
 
 def writer_of(recorder: Recorder, run: RunWriter) -> RunWriter:

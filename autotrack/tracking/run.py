@@ -445,14 +445,15 @@ class RunWriter:
     def leave_ranks(self, status: Literal["FINISHED", "FAILED", "KILLED"], error: ErrorInfo | None) -> None:
         """This process, a rank of a job in a run that it did not open, is at its end."""
         if self.job is not None and self.job.pid == os.getpid() and self._inherited:
-            self.recorder.write(events.RankEnded(self.run_id, self.job.rank, status, self._now(), error))
+            end = events.RankEnded(self.run_id, self.job.rank, status, self._now(), error, host=self.job.host)
+            self.recorder.write(end)
 
     def _write_end(
         self, status: Literal["FINISHED", "FAILED", "KILLED"], end_time: int, error: ErrorInfo | None
     ) -> None:
         told: list[events.Event] = [events.RunEnded(self.run_id, status, end_time, error)]
         if self.job is not None:
-            told.append(events.RankEnded(self.run_id, self.job.rank, status, end_time, error))
+            told.append(events.RankEnded(self.run_id, self.job.rank, status, end_time, error, host=self.job.host))
             told += [events.RankGone(self.run_id, rank) for rank in self.gone_ranks if status == "FINISHED"]
         self.recorder.write_all(told)
 

@@ -8,7 +8,7 @@ from typing import Any
 from weakref import WeakSet
 
 from autotrack.hooks.patching import Call, Patcher
-from autotrack.tracking import rank_agent, recorder
+from autotrack.tracking import liveness, rank_agent, recorder
 
 MODULE = "torch.distributed.elastic.multiprocessing.api"
 
@@ -29,15 +29,19 @@ def on_close(call: Call) -> Generator[Any, Any, None]:
         _told.add(context)
         rank_agent.tell(recorder.location(), context.pids().values(), ended)
     yield
+    if any(one.exit_code for one in ended):
+        rank_agent.pass_on(recorder.location())
 
 
 def failures_of(context: Any) -> list[rank_agent.Failure]:
     """The ranks of a group of processes that have failed so far."""
     found = []
     for local_rank, failure in dict(getattr(context, "_failures", None) or {}).items():
-        rank = context.envs.get(local_rank, {}).get("RANK", "")
+        environ = context.envs.get(local_rank, {})
+        rank = environ.get("RANK", "")
         if rank.isdecimal():
-            found.append(rank_agent.Failure(int(rank), failure.pid, failure.exitcode))
+            host = "" if environ.get("LOCAL_WORLD_SIZE") == environ.get("WORLD_SIZE") else liveness.identity().host
+            found.append(rank_agent.Failure(int(rank), failure.pid, failure.exitcode, host=host))
     return found
 
 

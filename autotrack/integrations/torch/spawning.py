@@ -50,6 +50,7 @@ def on_join(call: Call) -> Generator[Any, Any, None]:
         raised = error_in(str(error)) if isinstance(error, module.ProcessRaisedException) else None
         failure = rank_agent.Failure(error.error_index, error.error_pid, getattr(error, "exit_code", 1), raised)
         guard.call(_health, "a rank's failure", _tell, call.instance, [failure])
+        guard.call(_health, "ranks' journals", _pass_on)
         raise
     if over:
         guard.call(_health, "the end of ranks", _tell, call.instance, [])
@@ -59,6 +60,10 @@ def _tell(context: Any, failures: list[rank_agent.Failure]) -> None:
     well = [index for index, one in enumerate(context.processes) if one.exitcode == 0]
     left = [rank_agent.Failure(index, context.processes[index].pid, 0) for index in well]
     rank_agent.tell(recorder.location(), context.pids(), [*failures, *left])
+
+
+def _pass_on() -> None:
+    rank_agent.pass_on(recorder.location())
 
 
 def error_in(text: str) -> ErrorInfo:
