@@ -18,6 +18,12 @@ from autotrack.store.reading import Reader
 TRIALS_FILE = "autotrack/trials.json"
 """Table of the trials among the run's artifacts, of the kind that MLflow shows as a table."""
 
+REPORTED = ("reported", "last_step", "last_value", "intermediate")
+"""Columns of that table about what a trial reported on the way."""
+
+MAX_ATTRIBUTES = 100
+"""Attributes that have a column."""
+
 RUN_ID = "autotrack.run_id"
 """Tag: the run's id here. Over HTTP, MLflow gives a run an id of its own."""
 
@@ -175,19 +181,34 @@ def _profile(text: str) -> str:
 
 
 def table_of_trials(trials: list[records.Trial]) -> bytes:
-    """Trials as MLflow's table artifact: JSON of columns and rows; means over the folds, NaN as null."""
+    """Trials as MLflow's table artifact: JSON of columns and rows; means over the folds, NaN as null.
+
+    What a trial reported on the way is how often, the last step and value, and all of it as JSON.
+    """
     params = list(dict.fromkeys(key for trial in trials for key in trial.params))
     scores = list(dict.fromkeys(key for trial in trials for key in trial.scores))
+    attributes = list(dict.fromkeys(key for trial in trials for key in trial.attributes))[:MAX_ATTRIBUTES]
     columns = ["number", "state", "rank", "mean", "std", *(f"params.{key}" for key in params)]
-    columns += [*(f"mean_{key}" for key in scores), *(f"folds.{key}" for key in scores), "fit_time", "error"]
+    columns += [*(f"mean_{key}" for key in scores), *(f"folds.{key}" for key in scores)]
+    reported = any(trial.intermediate for trial in trials)
+    columns += [*(REPORTED if reported else ()), *(f"attributes.{key}" for key in attributes), "fit_time", "error"]
     rows = []
     for trial in trials:
         row = [trial.number, trial.state, trial.rank, trial.mean, trial.std]
         row += [trial.params.get(key) for key in params]
         row += [_mean(trial.scores.get(key, [])) for key in scores]
         row += [trial.scores.get(key) for key in scores]
+        row += _reported(trial) if reported else []
+        row += [trial.attributes.get(key) for key in attributes]
         rows.append(_finite([*row, trial.fit_time, trial.error]))
     return json.dumps({"columns": columns, "data": rows}, ensure_ascii=False).encode()
+
+
+def _reported(trial: records.Trial) -> list[Any]:
+    steps = sorted(trial.intermediate)
+    last = steps[-1] if steps else None
+    values = {step: _finite(trial.intermediate[step]) for step in steps}
+    return [len(steps), last, None if last is None else values[last], values or None]
 
 
 def _mean(values: list[float]) -> float | None:

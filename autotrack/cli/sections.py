@@ -186,14 +186,24 @@ def trials(found: Sequence[records.Trial]) -> list[str]:
             _number(trial.mean),
             _number(trial.std),
             *_scores(trial),
+            _reported(trial),
+            terminal.clip(" ".join(f"{key}={value}" for key, value in trial.attributes.items()), MAX_CELL),
             "" if trial.fit_time is None else terminal.duration(trial.fit_time),
             "" if trial.state == "COMPLETE" else trial.state,
         )
         for trial in ordered[:BEST_TRIALS]
     ]
-    titles = ("trial", "rank", *varied, "mean", "std", "scores", "fit time", "state")
+    titles = ("trial", "rank", *varied, "mean", "std", "scores", "reported", "attributes", "fit time", "state")
     last = len(titles)
-    return _table(titles, rows, right=(0, 1, last - 5, last - 4, last - 2))
+    return _table(titles, rows, right=(0, 1, last - 7, last - 6, last - 2))
+
+
+def _reported(trial: records.Trial) -> str:
+    """How many values a trial reported on the way, and the last one."""
+    if not trial.intermediate:
+        return ""
+    step = max(trial.intermediate)
+    return f"{len(trial.intermediate)}, last {terminal.number(trial.intermediate[step])} at {step}"
 
 
 def _scores(trial: records.Trial) -> tuple[str]:

@@ -120,7 +120,8 @@ def start_run(
         run_id: An existing run to go on with.
         experiment_id: The new run's experiment; the one that was set by default.
         run_name: Its name; a made-up one by default.
-        nested: Allow it inside an active run, whose child it then is.
+        nested: Allow it inside an active run, whose child it then is; in an objective, or another function that a
+            training call comes back to, of the run of that call.
         parent_run_id: Whose child it is; with `nested`, the active run by default.
         tags: Its first tags; `mlflow.runName`, `mlflow.parentRunId` and `mlflow.note.content` count where the arguments
             that mean the same are not given.
@@ -178,7 +179,8 @@ def _is_joined() -> bool:
 
 
 def _active_id() -> str | None:
-    run = scope.explicit_run()
+    """The innermost run here: one that the program opened, or that of a training call (a study's objective)."""
+    run = next((frame.run for frame in reversed(scope.stack()) if frame.run is not None), None)
     return run.run_id if run is not None else None
 
 

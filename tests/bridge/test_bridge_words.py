@@ -64,6 +64,23 @@ def test_trials_are_a_table_that_is_valid_json() -> None:
     assert second["folds.test_score"] == [None, 1.0]
 
 
+def test_what_trials_reported_and_their_attributes_are_columns() -> None:
+    """How often a trial reported, its last step and value and all of it; an attribute a column; none where none has."""
+    trials = [
+        records.Trial(0, intermediate={7: 0.25, 2: math.nan}, attributes={"note": "a", "deep": {"a": 1}}),
+        records.Trial(1, attributes={"size": 3}),
+    ]
+    table = json.loads(outgoing.table_of_trials(trials), parse_constant=pytest.fail)
+    first, second = (dict(zip(table["columns"], row, strict=True)) for row in table["data"])
+    assert [first[key] for key in outgoing.REPORTED[:3]] == [2, 7, 0.25]
+    assert first["intermediate"] == '{"2": null, "7": 0.25}'
+    assert (first["attributes.note"], first["attributes.deep"], first["attributes.size"]) == ("a", '{"a": 1}', None)
+    assert [second[key] for key in outgoing.REPORTED] == [0, None, None, None]
+    assert second["attributes.size"] == 3
+    plain = json.loads(outgoing.table_of_trials([records.Trial(0, mean=0.5)]))["columns"]
+    assert [key for key in plain if key in outgoing.REPORTED or key.startswith("attributes.")] == []
+
+
 def test_datasets_are_described_as_mlflow_does_it() -> None:
     """Columns have MLflow's types, one dataset of several uses is one input, and what is MLflow's already stays."""
     schema = json.dumps({"columns": {"a": "int64", "b": "datetime64[ns]", "c": "object"}, "target_dtype": "int64"})

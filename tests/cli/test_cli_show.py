@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from autotrack import load_model
+from autotrack import load_model, records
+from autotrack.cli import sections
 from autotrack.client import Client
 from autotrack.tracking import current_experiment
 
@@ -70,6 +71,20 @@ def test_trials_are_shown_best_first(recorded: Path, autotrack: Callable) -> Non
     assert len(ranks) == 10
     assert ranks[0] == 1
     assert ranks == sorted(ranks)
+
+
+def test_trials_are_shown_with_what_they_reported_and_their_attributes() -> None:
+    """How many values, the last one and its step, and the attributes; no such columns where no trial has any."""
+    found = [
+        records.Trial(0, {"x": 1}, mean=0.5, rank=1, intermediate={5: 0.25, 9: 0.5}, attributes={"note": "ok"}),
+        records.Trial(1, {"x": 2}, mean=0.75, rank=2),
+    ]
+    head, first, second = sections.trials(found)
+    assert head.split() == ["trial", "rank", "x", "mean", "reported", "attributes"]
+    assert "2, last 0.5 at 9" in first
+    assert "note=ok" in first
+    assert second.split() == ["1", "2", "2", "0.75"]
+    assert sections.trials(found[1:])[0].split() == ["trial", "rank", "x", "mean"]
 
 
 def test_model_is_shown_with_the_line_that_loads_it(recorded: Path, autotrack: Callable) -> None:

@@ -129,6 +129,38 @@ def test_fits_inside_an_objective_open_no_run(recorded, jobs):
     assert run.data.param_values["best_trial"] == study.best_trial.number
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_runs_that_an_objective_opens_are_children_of_the_studys_run(recorded, jobs):
+    """`start_run(nested=True)` in an objective is a child of the run in which the study is, with what is logged and
+    trained in it; the study's trials are as without it, in a run of its own and in one that the program opened.
+    """
+
+    def objective(trial):
+        smoothing = trial.suggest_float("smoothing", 1e-9, 0.1)
+        with autotrack.start_run(run_name=f"trial {trial.number}", nested=True):
+            autotrack.log_metric("inner", smoothing)
+            return GaussianNB(var_smoothing=smoothing).fit(X, Y).score(X, Y)
+
+    study = optuna.create_study(direction="maximize", study_name="bayes")
+    study.optimize(objective, n_trials=3, n_jobs=jobs)
+    with autotrack.start_run(run_name="by hand"):
+        study.optimize(objective, n_trials=2, n_jobs=jobs)
+    runs = {run.info.run_name: run for run in recorded.runs()}
+    assert sorted(runs) == ["bayes", "by hand", *(f"trial {number}" for number in range(5))]
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    for parent, numbers in (("bayes", range(3)), ("by hand", range(3, 5))):
+        assert runs[parent].info.parent_run_id is None
+        found = recorded.client.get_trials(runs[parent].info.run_id)
+        told = [(trial.number, trial.mean, trial.params) for trial in found]
+        assert told == [(study.trials[n].number, study.trials[n].value, study.trials[n].params) for n in numbers]
+        assert len(recorded.client.get_fits(runs[parent].info.run_id)) == 1
+        for number in numbers:
+            child = runs[f"trial {number}"]
+            assert child.info.parent_run_id == runs[parent].info.run_id
+            assert child.data.metrics["inner"] == study.trials[number].params["smoothing"]
+            assert [fit.method for fit in recorded.client.get_fits(child.info.run_id)] == ["fit"]
+
+
 def test_the_best_value_is_the_last_one_whatever_the_order_of_trials(recorded):
     """With two jobs a trial may end after later ones: the best value is the run's, though a worse one has a later
     number.
