@@ -41,6 +41,18 @@ def notebook() -> str | None:
     return "notebook"
 
 
+def is_asynchronous() -> bool:
+    """Whether this is a cell that awaits something: IPython runs it as a task, in a context of its own."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None or shell() is None:
+        return False
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return False
+    return task is not None and getattr(task.get_coro(), "__name__", "") == "run_cell_async"
+
+
 def label_of(file: str) -> str:
     """What IPython calls the cell whose code has this file name: `In[5]`; empty for a file, and without IPython."""
     found = shell()

@@ -10,7 +10,7 @@ from autotrack import records
 from autotrack.client import NAME_TAG, PARENT_TAG, Client
 from autotrack.errors import ActiveRunError, InvalidArgumentError
 from autotrack.hooks import guard
-from autotrack.tracking import failure, ranks, recorder, scope, session
+from autotrack.tracking import failure, notebook, ranks, recorder, scope, session
 from autotrack.tracking.current_experiment import default_experiment, experiment_by_id
 from autotrack.tracking.names import made_up_name
 from autotrack.tracking.run import RunWriter
@@ -38,6 +38,7 @@ class ActiveRun:
         self._frame = frame or scope.Frame("run", writer)
         if frame is None:
             scope.push(self._frame)
+            guard.call(HEALTH, "a notebook's run", notebook.carry_over)
         _active[writer] = self
 
     @property
@@ -97,6 +98,7 @@ class ActiveRun:
             if inner.kind == "run" and inner.run is not None and (left := _active.get(inner.run)) is not None:
                 left._close(status, error)
         scope.pop(self._frame)
+        guard.call(HEALTH, "a notebook's run", notebook.carry_over)
         _active.pop(self._writer, None)
         if self._writer.status == "RUNNING":
             info = guard.call(HEALTH, "description of an error", failure.info_of, error)

@@ -5,6 +5,9 @@ made: by its name, by `Out`, by the traceback of the last exception. A PyTorch l
 lasts beyond a call is told when the cell ends, and how the cell ended.
 
 A later cell that trains on begins anew, in another run, which has the one before in its tag `autotrack.continues`.
+
+A run that the program opens itself lasts until it ends it, in whichever cell. What a cell that awaits something opens or
+ends would be seen by that cell alone, since it has a context of its own: it is carried over when the cell ends.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from autotrack import cells
 from autotrack.hooks import guard
+from autotrack.tracking import scope
 
 CONTINUES_TAG = "autotrack.continues"
 """Id of the run in which what is trained here was trained before."""
@@ -32,6 +36,17 @@ _lasting: WeakKeyDictionary[threading.Thread, WeakSet[Any]] = WeakKeyDictionary(
 """By the thread that runs the cells: what another thread trains goes on when the cell that started it is over."""
 
 
+_left: WeakKeyDictionary[threading.Thread, scope.Stack] = WeakKeyDictionary()
+"""What was open in the cell that is running, by the thread that runs it, where that is not seen from outside."""
+
+
+def carry_over() -> None:
+    """The program has opened or ended a run; without a cell that awaits something nothing happens."""
+    if cells.is_asynchronous():
+        cells.shell().events.register("post_run_cell", _on_cell_over)
+        _left[threading.current_thread()] = tuple(frame for frame in scope.stack() if frame.kind == "run")
+
+
 def until_end_of_cell(training: Lasting) -> None:
     """Have something that begins now told when cells end; without a notebook nothing happens."""
     shell = cells.shell()
@@ -45,6 +60,9 @@ def _on_cell_over(result: Any = None) -> None:
     error = KeyboardInterrupt() if result is None else result.error_in_exec or result.error_before_exec
     if _is_cancelled(error):  # what the kernel makes of an interrupt inside an `await`
         error = KeyboardInterrupt()
+    left = _left.pop(threading.current_thread(), None)
+    if left is not None:
+        scope.enter(left)
     several = _lasting.get(threading.current_thread())
     for one in list(several or ()):
         if not guard.call(guard.health("tracking", breaker=False), "end of a cell", one.cell_over, error):

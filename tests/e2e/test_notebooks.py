@@ -92,6 +92,26 @@ CELLS = [
 ]  # fmt: skip
 
 
+AWAITING = [
+    "import asyncio, autotrack\nawait asyncio.sleep(0)\nrun = autotrack.start_run(run_name='first')",
+    "autotrack.log_metric('m', 1.0)\nassert autotrack.active_run().info.run_id == run.info.run_id",
+    "await asyncio.sleep(0)\nautotrack.log_metric('m', 2.0)\ninner = autotrack.start_run(run_name='inner', nested=True)",
+    "autotrack.log_metric('m', 3.0)\nautotrack.end_run()",
+    "autotrack.log_metric('m', 4.0)",
+    "await asyncio.sleep(0)\nautotrack.end_run()",
+    "assert autotrack.active_run() is None\nautotrack.log_metric('m', 5.0)",
+    "await asyncio.sleep(0)\nautotrack.end_run()\nwith autotrack.start_run(run_name='last'):\n"
+    "    await asyncio.sleep(0)\n    autotrack.log_metric('m', 6.0)",
+    "assert autotrack.active_run() is None",
+    "async def other():\n    with autotrack.start_run(run_name='task'):\n        await asyncio.sleep(0)\n"
+    "        begun.set()\n        await go_on.wait()\n"
+    "begun, go_on = asyncio.Event(), asyncio.Event()\ntask = asyncio.create_task(other())\nawait begun.wait()",
+    "assert autotrack.active_run() is None",
+    "go_on.set()\nawait task",
+]
+"""Cells of which some await something."""
+
+
 def kernel(folder: Path) -> AsyncKernelManager:
     """A kernel that is started as `python -m autotrack -m ipykernel_launcher`."""
     spec = folder / "kernels" / "recorded"
@@ -173,3 +193,26 @@ def test_training_in_a_notebook_ends_with_its_cell(tmp_path):
     session = client.get_session(runs[0].info.session_id)
     assert (session.program, session.cwd) == ("Digits.ipynb", str(tmp_path))
     assert client.get_environment(runs[0].info.run_id).content["packages"]["ipykernel"]
+
+
+def test_runs_last_over_cells_that_await_something(tmp_path):
+    """What a cell that awaits something opens or ends is open or ended for the next cells, as with a plain one; a run of
+    a task that goes on is the task's alone.
+    """
+    store = tmp_path / "store"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in AWAITING])
+    client = nbclient.NotebookClient(
+        notebook, km=kernel(tmp_path), timeout=120, resources={"metadata": {"path": str(tmp_path)}}
+    )
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    client.execute(env={**os.environ, "PYTHONPATH": path, "AUTOTRACK_TRACKING_URI": str(store)})
+    client = autotrack.Client(store)
+    first, inner, alone, last, task = reversed(client.search_runs())
+    points = [
+        [point.value for point in client.get_metric_history(run.info.run_id, "m")]
+        for run in (first, inner, alone, last, task)
+    ]
+    assert points == [[1.0, 2.0, 4.0], [3.0], [5.0], [6.0], []]
+    assert [run.info.run_name for run in (first, inner, last, task)] == ["first", "inner", "last", "task"]
+    assert {run.info.status for run in (first, inner, alone, last, task)} == {"FINISHED"}
+    assert inner.info.parent_run_id == first.info.run_id
