@@ -19,6 +19,7 @@ TORCHRUN = ("-m", "torch.distributed.run")
 
 LAUNCHERS = ("RANK", "SLURM_", "OMPI_", "PMI_", "WORLD_SIZE", "LOCAL_RANK", "AUTOTRACK_", "MASTER_", "TORCHELASTIC_")
 
+
 def environ(**variables: str) -> dict[str, str]:
     """An environment in which nothing has been launched."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(LAUNCHERS)}

@@ -2,7 +2,8 @@
 
 A run of several ranks has the tags `ranks` (how many there are), `rank.<n>` (JSON: host, pid, local rank, device),
 `rank.<n>.status` and, of one that failed, `rank.<n>.error`, of one that rank 0 saw end, `rank.<n>.exit_code`;
-`failed_rank` names the one that the run's failure is put down to. While a rank is at it, `rank.open.<n>` tells which journal its process writes.
+`failed_rank` names the one that the run's failure is put down to. While a rank is at it, `rank.open.<n>` tells which
+journal its process writes.
 
 Rule: a run fails when one of its ranks does, whatever rank 0 says of it, and with the error of the rank that failed
 first. A rank that was found dead comes before those that raised something `MARGIN` ms before that was seen or later:
@@ -21,7 +22,16 @@ from sqlalchemy import Connection, select
 from autotrack import events as ev
 from autotrack.store import schema
 from autotrack.store.engine import Store, retried
-from autotrack.store.rank_tags import FAILED_TAG, OPEN_PREFIX, error_of, exit_tag, facts_tag, gone_tag, open_tag, status_tag
+from autotrack.store.rank_tags import (
+    FAILED_TAG,
+    OPEN_PREFIX,
+    error_of,
+    exit_tag,
+    facts_tag,
+    gone_tag,
+    open_tag,
+    status_tag,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -177,8 +187,9 @@ def _number(text: str | None) -> int | None:
 def finish_lost_ranks(store: Store, lost: Iterable[OpenRank]) -> None:
     """End ranks whose process is gone without a word.
 
-    Such a rank was killed, unless rank 0 has seen that it left with exit code 0. That makes a failure of a run that rank 0 has finished, or of one whose rank 0 saw it go and
-    came to no good end itself. Where all are gone, and none was seen to go first, the run was killed as a whole.
+    Such a rank was killed, unless rank 0 has seen that it left with exit code 0. That makes a failure of a run that
+    rank 0 has finished, or of one whose rank 0 saw it go and came to no good end itself. Where all are gone, and none
+    was seen to go first, the run was killed as a whole.
 
     Args:
         store: Where.

@@ -6,8 +6,8 @@ lasts beyond a call is told when the cell ends, and how the cell ended.
 
 A later cell that trains on begins anew, in another run, which has the one before in its tag `autotrack.continues`.
 
-A run that the program opens itself lasts until it ends it, in whichever cell. What a cell that awaits something opens or
-ends would be seen by that cell alone, since it has a context of its own: it is carried over when the cell ends.
+A run that the program opens itself lasts until it ends it, in whichever cell. What a cell that awaits something opens
+or ends would be seen by that cell alone, since it has a context of its own: it is carried over when the cell ends.
 """
 
 from __future__ import annotations

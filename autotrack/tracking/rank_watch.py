@@ -50,7 +50,10 @@ def watch(run: RunWriter, job: Job) -> None:
         # At once, where that is cheap: one may be gone before the thread has got to it.
         guard.call(_health, "ranks", watched.search, jobs.children_by_proc(job.launcher))
         arguments = (watched,)
-        _thread, _pid = threading.Thread(target=_guarded, args=arguments, name="autotrack-ranks", daemon=True), os.getpid()
+        _thread, _pid = (
+            threading.Thread(target=_guarded, args=arguments, name="autotrack-ranks", daemon=True),
+            os.getpid(),
+        )
         with contextlib.suppress(RuntimeError):  # the interpreter is shutting down
             _thread.start()
 

@@ -95,7 +95,8 @@ CELLS = [
 AWAITING = [
     "import asyncio, autotrack\nawait asyncio.sleep(0)\nrun = autotrack.start_run(run_name='first')",
     "autotrack.log_metric('m', 1.0)\nassert autotrack.active_run().info.run_id == run.info.run_id",
-    "await asyncio.sleep(0)\nautotrack.log_metric('m', 2.0)\ninner = autotrack.start_run(run_name='inner', nested=True)",
+    "await asyncio.sleep(0)\nautotrack.log_metric('m', 2.0)\n"
+    "inner = autotrack.start_run(run_name='inner', nested=True)",
     "autotrack.log_metric('m', 3.0)\nautotrack.end_run()",
     "autotrack.log_metric('m', 4.0)",
     "await asyncio.sleep(0)\nautotrack.end_run()",
@@ -196,8 +197,8 @@ def test_training_in_a_notebook_ends_with_its_cell(tmp_path):
 
 
 def test_runs_last_over_cells_that_await_something(tmp_path):
-    """What a cell that awaits something opens or ends is open or ended for the next cells, as with a plain one; a run of
-    a task that goes on is the task's alone.
+    """What a cell that awaits something opens or ends is open or ended for the next cells, as with a plain one; a run
+    of a task that goes on is the task's alone.
     """
     store = tmp_path / "store"
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in AWAITING])

@@ -229,12 +229,18 @@ if what == "fit":
     child = "import autotrack\\nwith autotrack.start_run(run_name='child'): pass"
     if rank == 1:
         subprocess.run([sys.executable, "-c", child], check=True)
+while what in ("leave", "lose") and rank == 0 and not Path(f"ready.{what}.1").exists():
+    time.sleep(0.02)
 autotrack.log_metric("m", rank)
 autotrack.flush()
 Path(f"ready.{what}.{rank}").touch()
 if what == "raise" and rank == 1:
     raise ValueError("bad shard")
-while what == "wait" or (what == "kill" and rank == 1):
+while what == "leave" and not Path("ready.leave.0" if rank else "go").exists():
+    time.sleep(0.02)
+if what == "leave" and rank == 1:
+    os._exit(0)
+while what in ("wait", "lose") or (what == "kill" and rank == 1):
     time.sleep(1)
 """
 
@@ -304,3 +310,37 @@ def test_tasks_that_raise_or_are_killed_fail_the_run(tmp_path: Path) -> None:
         assert (raised.info.error.type, "bad shard" in raised.info.error.traceback) == ("ValueError", True)
         assert (lost.info.status, lost.data.tags["failed_rank"]) == ("FAILED", "1")
         assert (gone.info.status, gone.info.error, gone.data.tags.get("failed_rank")) == ("KILLED", None, None)
+
+
+def wait_for_words(folder: Path, words: str) -> None:
+    """Until a journal has them."""
+    import time
+
+    deadline = time.monotonic() + 120
+    while not any(words in file.read_text("utf-8") for file in (folder / ".autotrack" / "journal").rglob("*.jsonl")):
+        assert time.monotonic() < deadline, words
+        time.sleep(0.02)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="rank 0 sees others end on Linux alone")
+def test_rank_0_sees_how_the_others_end(tmp_path: Path) -> None:
+    """With no launcher that tells: one that leaves by `os._exit(0)` has ended well; one that is killed before rank 0 is
+    ended for it has failed the run, by its signal.
+    """
+    write(tmp_path, TASK)
+    left = tasks(tmp_path, "leave")
+    wait_for_words(tmp_path, '"rank.1.exit_code":"0"')
+    (tmp_path / "go").touch()
+    assert [task.wait(120) for task in left] == [0, 0]
+    lost = tasks(tmp_path, "lose")
+    while not (tmp_path / "ready.lose.0").exists():
+        assert lost[0].poll() is None
+    os.kill(lost[1].pid, signal.SIGKILL)
+    wait_for_words(tmp_path, '"rank.1.exit_code":"-9"')
+    lost[0].terminate()
+    assert [task.wait(120) for task in lost] == [-signal.SIGTERM, -signal.SIGKILL]
+    well, failed = runs_of(tmp_path)
+    assert (well.info.status, well.info.error, well.data.tags["rank.1.status"]) == ("FINISHED", None, "FINISHED")
+    assert failed.info.error is not None
+    assert (failed.info.status, failed.info.error.message) == ("FAILED", "rank 1: killed by SIGKILL")
+    assert [failed.data.tags[f"rank.{rank}.status"] for rank in (0, 1)] == ["KILLED", "FAILED"]

@@ -10,6 +10,7 @@ import pytest
 from autotrack import events as ev
 from autotrack.store import ranks, writing
 from autotrack.store.engine import Store
+from autotrack.store.rank_tags import exit_tag, facts_tag
 from autotrack.store.reading import Reader
 
 Journals = dict[str, list[ev.Event]]
@@ -182,4 +183,34 @@ def test_a_rank_that_is_gone_without_a_word_fails_the_run(
     found = reader.run(run)
     assert (found.info.status, found.data.tags["rank.1.status"]) == (status, of_rank)
     assert found.data.tags.get("failed_rank") == ("1" if status == "FAILED" else None)
+    assert [key for key in found.data.tags if key.startswith(("rank.open", "rank.gone"))] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "host", "status", "of_rank", "message"),
+    [
+        ("0", "here", "FINISHED", "FINISHED", None),
+        ("-9", "here", "FAILED", "FAILED", "rank 1: killed by SIGKILL"),
+        ("3", "here", "FAILED", "FAILED", "rank 1: exit code 3"),
+        ("-9", "there", "FAILED", "FAILED", "rank 1 on there: killed by SIGKILL"),
+    ],
+)
+def test_how_a_rank_was_seen_to_end_is_what_became_of_it(
+    store: Store, record: Record, reader: Reader, code: str, host: str, status: str, of_rank: str, message: str | None
+) -> None:
+    """Exit code 0 is a good end, another one or a signal the run's error; with the host, if it is not rank 0's."""
+    run = "d" * 32
+    for number, name in enumerate(("here", host)):
+        with store.transaction() as connection:
+            opened = ev.JournalOpened(1, f"j{number}", f"s{number}", "x", name, "boot", 7, 70, 500)
+            writing.advance_journal(connection, opened, 0, 10, 1500)
+    seen: list[ev.Event] = [ev.RankGone(run, 1, 1600), ev.TagsSet(run, {exit_tag(1): code})]
+    facts = ev.TagsSet(run, {facts_tag(0): '{"host":"here"}'})
+    record(*first(run), facts, *seen, *ended(run, "FINISHED", 1700), ev.RankGone(run, 1), journal="j0")
+    record(joined(run, 1), journal="j1")
+    for _ in range(2):
+        ranks.finish_lost_ranks(store, ranks.open_ranks(store))
+    found = reader.run(run)
+    assert (found.info.status, found.data.tags["rank.1.status"]) == (status, of_rank)
+    assert (found.info.error and found.info.error.message) == message
     assert [key for key in found.data.tags if key.startswith(("rank.open", "rank.gone"))] == []

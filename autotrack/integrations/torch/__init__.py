@@ -3,7 +3,8 @@
 Hooked: torch's own hook behind optimizer steps; `backward`; the losses in `torch.nn.functional`; how optimizers,
 passes over a `DataLoader` and batches begin; `clip_grad_norm_`; `GradScaler.scale`; `torch.save`; `torch.compile`; the
 scalars of TensorBoard's `SummaryWriter`; `compute` of torchmetrics. All of them only look on at finished calls, but for
-`torch.multiprocessing.spawn` and torchrun's end of its ranks, which are seen as they begin. Until the first module that is trained is called, a hook in front of modules reads what it is given.
+`torch.multiprocessing.spawn` and torchrun's end of its ranks, which are seen as they begin. Until the first module that
+is trained is called, a hook in front of modules reads what it is given.
 
 Recorded: one run for the lifetime of an optimizer's parameters. The loss of every step, under the name of the variable
 that `backward` was called on; learning rates as they change; gradient norms where they are clipped; epochs, rows a
