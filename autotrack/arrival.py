@@ -9,8 +9,7 @@ from typing import Any
 
 from autotrack import bootstrap, config, process
 from autotrack.hooks import guard
-from autotrack.tracking import job as jobs
-from autotrack.tracking import scope, transport
+from autotrack.tracking import groups, scope, transport
 
 _latest: tuple[tuple[Any, ...], transport.Arrived | scope.Stack] = ((), ())
 """The parcel that came last, and what it says is open; one value, since several threads may work here."""
@@ -35,7 +34,7 @@ def _arrive(parcel: tuple[Any, ...]) -> None:
         if process.role == "worker":
             _adopt(sent)
         if sent.group:
-            jobs.join(jobs.Group(*sent.group))
+            groups.join(groups.Group(*sent.group))
         arrived = transport.Arrived(sent) if sent.kind else ()
         _latest = parcel, arrived
     scope.enter(arrived)

@@ -24,8 +24,7 @@ from autotrack import config, process
 from autotrack.hooks.calls import Call, Replace
 from autotrack.hooks.light import Watcher
 from autotrack.integrations import registry
-from autotrack.tracking import job as jobs
-from autotrack.tracking import scope, transport
+from autotrack.tracking import groups, scope, transport
 
 if TYPE_CHECKING:
     from autotrack.integrations.options import IntegrationConfig
@@ -88,7 +87,7 @@ def on_start(call: Call) -> Any:
     """A process is about to be started; a child that is forked meanwhile never comes back from the call."""
     target = getattr(call.instance, "_target", None)
     _starting.is_pools = any(target is getattr(sys.modules.get(name), one, call) for name, one in _WORKERS)
-    _starting.departure = None if _starting.is_pools else transport.departure(jobs.being_started())
+    _starting.departure = None if _starting.is_pools else transport.departure(groups.being_started())
     try:
         yield
     finally:

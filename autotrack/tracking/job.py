@@ -5,20 +5,19 @@ runs a rank opened before. In common they have the process that launched them, w
 what the launcher or the scheduler calls the job. Where there is neither, each rank is on its own.
 
 The processes that `torch.multiprocessing.spawn` starts have no such variables: that they belong together is known from
-their parent (`Group`), and which ranks they are once they have opened their process group.
+their parent (`groups`), and which ranks they are once they have opened their process group.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from autotrack import clock, config, process
-from autotrack.tracking import liveness
+from autotrack import config, process
+from autotrack.tracking import groups, liveness
 
 _RANKS = tuple(name for name, _ in process.RANK_VARIABLES)
 _LOCAL_RANKS = ("LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID")
@@ -70,23 +69,7 @@ class Job(NamedTuple):
         return hashlib.sha256(f"{self.key}/{source}/{number}".encode()).hexdigest()[:32]
 
 
-class Group(NamedTuple):
-    """Processes that one call of the program's started, and that may become the ranks of a job."""
-
-    name: str
-    """No other group has it."""
-    number: int
-    """How many the program has started, this one included."""
-    size: int
-
-
 _found: tuple[int, Job | None] | None = None
-_groups = 0
-_starting: tuple[int, Group] | None = None
-"""The group that a process is starting; what it forks meanwhile finds it in its memory."""
-
-_group: tuple[int, Group] | None = None
-"""The group that this process was told that it belongs to."""
 
 
 def current() -> Job | None:
@@ -98,7 +81,7 @@ def current() -> Job | None:
         _found = pid, read(config.environment_variables(VARIABLES), pid)
     if _found[0] == pid and _found[1] is not None:
         return _found[1]
-    group = _own_group(pid)
+    group = groups.own()
     job = None if group is None else _of_group(group, pid)
     if job is not None:
         _found = pid, job
@@ -113,41 +96,12 @@ def is_other() -> bool:
 
 def forget() -> None:
     """Read anew, as a fresh process would (between tests)."""
-    global _found, _starting, _group
-    _found = _starting = _group = None
+    global _found
+    _found = None
+    groups.forget()
 
 
-@contextlib.contextmanager
-def starting(size: int) -> Iterator[None]:
-    """What this process starts meanwhile is one group."""
-    global _groups, _starting
-    before = _starting
-    _groups += 1
-    _starting = os.getpid(), Group(clock.new_id(), _groups, size)
-    try:
-        yield
-    finally:
-        _starting = before
-
-
-def being_started() -> Group | None:
-    """The group that this process is starting."""
-    return _starting[1] if _starting is not None and _starting[0] == os.getpid() else None
-
-
-def join(group: Group) -> None:
-    """This process was started as one of a group."""
-    global _group
-    _group = os.getpid(), group
-
-
-def _own_group(pid: int) -> Group | None:
-    if _group is not None and _group[0] == pid:
-        return _group[1]
-    return _starting[1] if _starting is not None and _starting[0] == os.getppid() else None
-
-
-def _of_group(group: Group, pid: int) -> Job | None:
+def _of_group(group: groups.Group, pid: int) -> Job | None:
     """The job that a group is, or a part of; None unless this process has opened its process group."""
     torch: Any = sys.modules.get("torch.distributed")
     if torch is None or not torch.is_available() or not torch.is_initialized():

@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 
 from autotrack import process
 from autotrack.hooks import guard
-from autotrack.tracking import job as jobs
-from autotrack.tracking import scope
+from autotrack.tracking import groups, scope
 
 HEALTH = guard.health("tracking", breaker=False)
 
@@ -40,7 +39,7 @@ class Parcel(NamedTuple):
         kind: Kind of the innermost frame, "" where nothing is open.
         run: Of an explicit run: the store's URL, then what `RunWriter` takes.
         program: What the program has set by calls: see `process.settings_of_program`.
-        group: Of a process that is started with others: what `job.Group` takes.
+        group: Of a process that is started with others: what `groups.Group` takes.
     """
 
     sender: int
@@ -61,7 +60,7 @@ _sent = False
 """Whether anything was open when work left: workers that outlive it have to learn that it is no more."""
 
 
-def parcel(group: jobs.Group | None = None) -> Parcel | None:
+def parcel(group: groups.Group | None = None) -> Parcel | None:
     """What work that leaves now takes along; None where there is nothing to know."""
     global _sent
     frames = scope.stack()
@@ -179,7 +178,7 @@ class Arguments(tuple[Any, ...]):
         return tuple.__iter__(self)
 
 
-def departure(group: jobs.Group | None = None) -> Departure | None:
+def departure(group: groups.Group | None = None) -> Departure | None:
     """For work that leaves now, `parcel`."""
     sent = parcel(group)
     return None if sent is None else Departure(sent)

@@ -13,8 +13,7 @@ from autotrack import origin
 from autotrack.events import ErrorInfo
 from autotrack.hooks import guard
 from autotrack.hooks.patching import Call, Patcher
-from autotrack.tracking import job as jobs
-from autotrack.tracking import rank_agent, recorder
+from autotrack.tracking import groups, rank_agent, recorder
 from autotrack.tracking.redaction import redact
 
 MODULE = "torch.multiprocessing.spawn"
@@ -37,7 +36,7 @@ def _is_alias(module: ModuleType) -> bool:
 def on_start(call: Call) -> Generator[Any, Any, None]:
     """`start_processes(fn, args, nprocs)`, which `spawn` comes down to; it may wait for their end, too."""
     size = call.kwargs.get("nprocs", call.args[2] if len(call.args) > 2 else 1)
-    with jobs.starting(size if isinstance(size, int) else 1):
+    with groups.starting(size if isinstance(size, int) else 1):
         yield
 
 
