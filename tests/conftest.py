@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from mlflow_environment import mlflow_python, mlflow_server, run_mlflow  # noqa: F401 - fixtures
 
 from autotrack import config, testing
@@ -24,6 +25,10 @@ ROOT = Path(__file__).resolve().parents[1]
 # make a run many times slower where the suite's workers already have all the cores.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
+
+# How long an example takes to be made or to run says something of the machine, and nothing of what is tested.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 
 def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:

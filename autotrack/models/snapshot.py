@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+from autotrack.errors import InvalidArgumentError
 from autotrack.models.pickles import Scan, scan
 from autotrack.origin import is_library_module
 
@@ -91,8 +92,16 @@ class Snapshot:
         return found if self._scan.complete else [*found, "(too large to be looked through)"]
 
     def restore(self) -> Any:
-        """A new object, equal to the model as it was."""
-        return pickle.loads(self.data)
+        """A new object, equal to the model as it was.
+
+        Raises:
+            InvalidArgumentError: It does not come back from its own pickle.
+        """
+        try:
+            return pickle.loads(self.data)
+        except Exception as error:  # code of the program's own, which may raise anything
+            expected = f"an object that comes back from its own pickle ({type(error).__name__}: {str(error)[:300]})"
+            raise InvalidArgumentError("model", self.type_name, expected) from error
 
 
 def _is_library(module: str, name: str) -> bool:

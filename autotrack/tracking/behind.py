@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, TypeVar
 
+from autotrack.errors import InvalidArgumentError
 from autotrack.hooks import guard
 from autotrack.tracking import outputs
 from autotrack.tracking.run import RunWriter
@@ -55,6 +57,19 @@ def guarded(run: RunWriter, integration: str, where: str, step: Callable[[], T])
     if health.errors > before:
         run.degrade(f"{where}: {health.last_message()}")
     return result
+
+
+def guarded_model(run: RunWriter, integration: str, store: Callable[[], object]) -> None:
+    """The step of a job that stores a model, which no format may hold: that is the run's to say, and no failure."""
+    guarded(run, integration, "model", partial(_try_to_store, run, store))
+
+
+def _try_to_store(run: RunWriter, store: Callable[[], object]) -> None:
+    try:
+        store()
+    except InvalidArgumentError as error:
+        # A class of the main program is taken along by value, and may have a lock or a connection among its globals.
+        run.degrade(f"the model is not recorded: {error}")
 
 
 def past_imports(compute: Callable[[], T]) -> T:

@@ -142,3 +142,30 @@ def test_models_that_no_format_can_hold_are_left_out_and_fits_go_on_being_record
     for run in runs:
         assert run.info.degraded.startswith("the model is not recorded: ")
         assert "lock" in run.info.degraded
+
+
+class OneWay(BaseEstimator):
+    """Goes into a pickle, and does not come out again."""
+
+    def fit(self, X, y=None):
+        self.fitted_ = True
+        return self
+
+    def predict(self, X):
+        return X
+
+    def __setstate__(self, state):
+        raise UserWarning("there is no way back")
+
+
+@pytest.mark.parametrize("metrics", ["library", "all"])
+def test_models_that_do_not_come_back_from_their_pickle_are_left_out(autotrack_store, metrics):
+    """More of them than failures of an integration's would be borne with."""
+    import autotrack
+
+    autotrack.sklearn.autolog(log_training_metrics=metrics)
+    for _ in range(7):
+        OneWay().fit(X, Y)
+    autotrack.flush()
+    assert guard.health("sklearn").errors == 0
+    assert ["there is no way back" in run.info.degraded for run in autotrack_store.runs()] == [True] * 7

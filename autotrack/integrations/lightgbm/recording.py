@@ -236,10 +236,10 @@ def do_behind(work: Behind) -> None:
     steps: tuple[tuple[str, Callable[[Behind], None]], ...] = (
         ("datasets", _datasets),
         ("importances", _importances),
-        ("model", _model),
     )
     for where, step in steps:
         behind.guarded(work.run, NAME, where, partial(step, work))
+    behind.guarded_model(work.run, NAME, partial(_model, work))
 
 
 def _datasets(work: Behind) -> None:

@@ -216,17 +216,17 @@ def _do_behind(
     score: float | None,
 ) -> None:
     """The datasets and the model."""
-    health = guard.health(name)
-    before = health.errors
     if options.log_datasets:
-        for one, context in ((train, "train"), *((one, "eval") for one in valid)):
-            if one is not None:
-                run.log_dataset(dataset_of(one), context, fit_id=session.fit_id)
+        given = [(train, "train"), *((one, "eval") for one in valid)]
+        behind.guarded(run, name, "datasets", partial(_datasets, run, session, given))
     if snapshot is not None:
-        run.recorder.worker.give_way()
-        guard.call(health, "model", _model, run, session, options, snapshot, train, score)
-    if health.errors > before:
-        run.degrade(f"model: {health.last_message()}")
+        behind.guarded_model(run, name, partial(_model, run, session, options, snapshot, train, score))
+
+
+def _datasets(run: RunWriter, session: Training, several: list[tuple[FitData | None, str]]) -> None:
+    for one, context in several:
+        if one is not None:
+            run.log_dataset(dataset_of(one), context, fit_id=session.fit_id)
 
 
 def _model(

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from autotrack import clock, config, events
-from autotrack.errors import InvalidArgumentError, ModelFormatError
+from autotrack.errors import ModelFormatError
 from autotrack.hooks import guard
 from autotrack.integrations.options import IntegrationConfig
 from autotrack.integrations.sklearn import estimators, metrics, trials
@@ -179,7 +179,7 @@ def do_behind(work: Behind) -> None:
     if work.options.log_training_metrics != "none" or work.options.log_model_signatures:
         evaluation = behind.guarded(work.run, NAME, "training metrics", partial(_evaluate, work))
     if work.options.log_models:
-        behind.guarded(work.run, NAME, "model", partial(_try_model, work, evaluation))
+        behind.guarded_model(work.run, NAME, partial(_model, work, evaluation))
 
 
 def _dataset(work: Behind) -> None:
@@ -221,7 +221,9 @@ def _evaluation_of(work: Behind) -> metrics.Evaluation:
         if users:
             hint = 'log_training_metrics="all" computes them all the same'
             raise _NoMetrics(f"predict would run code of the program's own ({users[0][:100]}): {hint}")
-    estimator = restore_to_predict(work.snapshot)
+    estimator = guard.attempt(restore_to_predict, work.snapshot)
+    if isinstance(estimator, Exception):
+        raise _NoMetrics(f"the model does not come back from its own pickle: {guard.told(estimator)[:200]}")
     _curves(work, estimator)
     if not hasattr(estimator, "predict"):
         raise _NoMetrics("the estimator has no predict")
@@ -266,16 +268,6 @@ def _curves(work: Behind, estimator: Any) -> None:
 def _flavor_of(snapshot: Snapshot) -> str:
     """LightGBM's estimators by themselves are stored as LightGBM's models, as MLflow does; pipelines are not."""
     return "lightgbm" if snapshot.type_module.partition(".")[0] == "lightgbm" else NAME
-
-
-def _try_model(work: Behind, evaluation: metrics.Evaluation | None) -> None:
-    """That no format can hold a model is no failure of ours: a class of the main program, which is taken along by
-    value, may have a lock or a connection among its globals.
-    """
-    try:
-        _model(work, evaluation)
-    except InvalidArgumentError as error:
-        work.run.degrade(f"the model is not recorded: {error}")
 
 
 def _model(work: Behind, evaluation: metrics.Evaluation | None) -> None:

@@ -303,7 +303,7 @@ class Loop:
         if module is not None:  # it may be trained on, in another run
             parts.tensors = [one.clone() for one in parts.tensors]
         size = sum(one.numel() * one.element_size() for one in parts.tensors)
-        job = partial(behind.guarded, self.run, NAME, "model", partial(self._store, parts, kept.name))
+        job = partial(behind.guarded_model, self.run, NAME, partial(self._store, parts, kept.name))
         behind.submit(self.run, job, size, "models")
 
     def _store(self, parts: Parts, name: str) -> None:
