@@ -7,6 +7,7 @@ import pickle
 import struct
 from dataclasses import dataclass
 from functools import cached_property
+from types import TracebackType
 from typing import Any, Literal
 
 from autotrack.errors import InvalidArgumentError
@@ -97,11 +98,25 @@ class Snapshot:
         Raises:
             InvalidArgumentError: It does not come back from its own pickle.
         """
-        try:
+        with _Unpickling(self.type_name):
             return pickle.loads(self.data)
-        except Exception as error:  # code of the program's own, which may raise anything
+
+
+class _Unpickling:
+    """Around what may run code of the program's own, which may raise anything: the model is to blame for it."""
+
+    def __init__(self, type_name: str) -> None:
+        self._type_name = type_name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, Exception):
             expected = f"an object that comes back from its own pickle ({type(error).__name__}: {str(error)[:300]})"
-            raise InvalidArgumentError("model", self.type_name, expected) from error
+            raise InvalidArgumentError("model", self._type_name, expected) from error
 
 
 def _is_library(module: str, name: str) -> bool:

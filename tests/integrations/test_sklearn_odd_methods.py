@@ -89,28 +89,37 @@ def test_parameters_follow_a_class_that_is_changed_while_the_program_runs(record
     )
 
 
+class Odd(type):
+    """A metaclass whose classes can neither be hashed nor compared."""
+
+    __hash__ = None
+
+    def __eq__(cls, other):
+        raise ValueError("do not compare me")
+
+
+def odd_estimator():
+    """A class of that kind; it is there for as long as somebody has it."""
+    methods = {"__init__": Delegating.__init__, "fit": lambda self, X, y=None: self}
+    return Odd("OddEstimator", (BaseEstimator,), methods)
+
+
 def test_a_metaclass_of_any_kind_is_no_obstacle(recorded):
-    """One whose classes cannot be hashed."""
+    """Classes that come after autologging was switched on."""
+    odd_estimator()().fit(X)
+    assert recorded.only_run().info.run_name == "OddEstimator"
+    assert guard.health("sklearn").errors == 0
 
-    class Odd(type):
-        __hash__ = None
 
-        def __eq__(cls, other):
-            raise ValueError("do not compare me")
+def test_a_metaclass_of_any_kind_is_no_obstacle_before_either(autotrack_store):
+    """Classes that are there already when it is."""
+    import autotrack
 
-    class Estimator(BaseEstimator):
-        def __init__(self, depth=1):
-            self.depth = depth
-
-        def fit(self, X, y=None):
-            return self
-
-    hashable = Estimator
-    try:
-        Estimator = Odd("Estimator", (BaseEstimator,), dict(vars(hashable)))
-    except TypeError:
-        pytest.skip("scikit-learn has no estimators of such a class")
-    Estimator().fit(X)
+    kept = odd_estimator()
+    autotrack.autolog()
+    kept().fit(X)
+    LinearRegression().fit(X, Y)
+    assert sorted(run.info.run_name for run in autotrack_store.runs()) == ["LinearRegression", "OddEstimator"]
     assert guard.health("sklearn").errors == 0
 
 

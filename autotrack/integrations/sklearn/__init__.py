@@ -65,14 +65,15 @@ def instrument(patcher: Patcher, configuration: Callable[[], IntegrationConfig])
 
 
 def _subclasses(root: type) -> list[type]:
-    found: dict[type, None] = {}
+    # By id: a metaclass of the user's may forbid to compare or to hash its classes.
+    found: dict[int, type] = {}
     waiting = [root]
     while waiting:
         below: list[type] = type.__subclasses__(waiting.pop())
-        new = [cls for cls in below if cls not in found]
-        found.update(dict.fromkeys(new))
-        waiting.extend(new)
-    return list(found)
+        new = {id(cls): cls for cls in below if id(cls) not in found}
+        found.update(new)
+        waiting.extend(new.values())
+    return list(found.values())
 
 
 def _is_users(module: ModuleType) -> bool:
