@@ -133,9 +133,9 @@ def _begin_session() -> None:
 
 def _keep_health() -> None:
     """Something went wrong: have a recorder, even if nothing is ever recorded; at exit it writes down what did."""
-    from autotrack.tracking import recorder
+    from autotrack.tracking import recorders
 
-    recorder.current()
+    recorders.current()
 
 
 def hook_verdict() -> str:

@@ -139,20 +139,20 @@ def temporary_store(path: Path | None = None) -> Iterator[TemporaryStore]:
         return
     from autotrack.store.engine import Store
     from autotrack.store.location import locate
-    from autotrack.tracking import current_experiment, current_run, recorder, scope
+    from autotrack.tracking import current_experiment, current_run, recorders, scope
 
-    store, before = TemporaryStore(path), recorder.uri()
+    store, before = TemporaryStore(path), recorders.uri()
     current_experiment.set_tracking_uri(store.uri)
     try:
         yield store
     finally:
         location = locate(store.uri)
-        own = recorder.existing(location)
+        own = recorders.existing(location)
         while own is not None and (run := scope.explicit_run()) is not None and run.recorder is own:
             current_run.end_run()
-        recorder.forget_store(location)
+        recorders.forget_store(location)
         Store.forget(location)
-        if recorder.uri() == store.uri:
+        if recorders.uri() == store.uri:
             current_experiment.set_tracking_uri(before)
 
 
@@ -201,9 +201,9 @@ def reset() -> None:
         module = sys.modules.get(f"autotrack.tracking.{part}")
         if module is not None:
             module.reset()
-    recorder = sys.modules.get("autotrack.tracking.recorder")
-    if recorder is not None:
-        recorder.forget_all()
+    recorders = sys.modules.get("autotrack.tracking.recorders")
+    if recorders is not None:
+        recorders.forget_all()
     registry.reset()
     for name in ("program_facts", "system_metrics"):
         module = sys.modules.get(f"autotrack.tracking.{name}")
@@ -223,7 +223,7 @@ def leftovers() -> list[str]:
     from autotrack.hooks import imports
 
     layers = sys.modules.get("autotrack.hooks.layers")
-    recorder = sys.modules.get("autotrack.tracking.recorder")
+    recorders = sys.modules.get("autotrack.tracking.recorders")
     scope = sys.modules.get("autotrack.tracking.scope")
     taps = sys.modules.get("autotrack.hooks.taps")
     light = sys.modules.get("autotrack.hooks.light")
@@ -233,8 +233,8 @@ def leftovers() -> list[str]:
     if imports.is_installed():
         found.append("the import finder")
     found += [f"thread {one.name}" for one in threading.enumerate() if one.name.startswith("autotrack-")]
-    if recorder is not None:
-        found += [f"open run {run_id}" for one in recorder.all_recorders() for run_id in one.runs]
+    if recorders is not None:
+        found += [f"open run {run_id}" for one in recorders.all_recorders() for run_id in one.runs]
     if scope is not None:
         found += [f"an open scope ({frame.kind})" for frame in scope.stack()]
     return found

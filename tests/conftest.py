@@ -96,7 +96,7 @@ def _database(variable: str, drop: str) -> Iterator[str]:
 
     from autotrack.store.engine import Store
     from autotrack.store.location import locate
-    from autotrack.tracking import recorder
+    from autotrack.tracking import recorders
 
     name = f"autotrack_test_{uuid.uuid4().hex[:12]}"
     _execute(server, f"CREATE DATABASE {name}")
@@ -104,7 +104,7 @@ def _database(variable: str, drop: str) -> Iterator[str]:
     try:
         yield url
     finally:
-        recorder.forget_store(locate(url))
+        recorders.forget_store(locate(url))
         Store.forget(locate(url))
         _execute(server, drop.format(name))
 

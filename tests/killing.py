@@ -30,7 +30,7 @@ from autotrack.models.mlmodel import Model
 from autotrack.records import Run
 from autotrack.store.engine import Store
 from autotrack.store.location import locate
-from autotrack.tracking import recorder
+from autotrack.tracking import recorders
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -259,7 +259,7 @@ def kill_one(kind: str, dice: random.Random, uri: str, scratch: Path) -> Tally:
 
 def forget(uri: str) -> None:
     """The next look is that of a new reader."""
-    recorder.forget_store(locate(uri))
+    recorders.forget_store(locate(uri))
     Store.forget(locate(uri))
 
 

@@ -19,7 +19,7 @@ from autotrack.errors import InvalidArgumentError, NotFoundError
 from autotrack.events import Param as LoggedParam
 from autotrack.events import TrialInfo
 from autotrack.testing import TemporaryStore
-from autotrack.tracking import recorder
+from autotrack.tracking import recorders
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def client(autotrack_store: TemporaryStore) -> Client:
 def test_a_batch_is_one_write_to_the_journal(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that is killed leaves all of it or none; what comes later goes on behind its steps."""
     run_id = client.create_run().info.run_id
-    journal = recorder.recorder_for(client.location).journal
+    journal = recorders.recorder_for(client.location).journal
     written: list[bytes] = []
     append = journal.append
     monkeypatch.setattr(journal, "append", lambda line: written.append(line) or append(line))

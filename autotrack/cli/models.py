@@ -67,10 +67,10 @@ def _add_serve(actions: Any) -> None:
 def _load(options: argparse.Namespace) -> Any:
     import autotrack.tracking.outputs  # noqa: F401 - teaches load_model runs:/ and models:/
     from autotrack.models.pyfunc import load_model
-    from autotrack.tracking import recorder
+    from autotrack.tracking import recorders
 
     if options.store:
-        recorder.set_uri(options.store)
+        recorders.set_uri(options.store)
     return load_model(options.model, trusted=options.trusted)
 
 

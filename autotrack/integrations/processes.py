@@ -163,9 +163,9 @@ def told() -> tuple[Any, ...]:
     """Store, name and id of the experiment, options; () where nothing was set."""
     off, for_all, specific = registry.configured()
     options = (off, _plain(for_all), {name: _plain(one) for name, one in specific.items() if one})
-    recorder = sys.modules.get("autotrack.tracking.recorder")
+    recorders = sys.modules.get("autotrack.tracking.recorders")
     current = sys.modules.get("autotrack.tracking.current_experiment")
-    uri = recorder.uri() if recorder is not None else None
+    uri = recorders.uri() if recorders is not None else None
     experiment = current.experiment_that_was_set() if current is not None else None
     if uri is None and experiment is None and _is_default(options):
         return ()
@@ -187,10 +187,10 @@ def _is_default(options: tuple[Any, ...]) -> bool:
 
 def adopt(sent: tuple[Any, ...]) -> None:
     """In a worker process: what was set in the program holds here too."""
-    from autotrack.tracking import current_experiment, recorder
+    from autotrack.tracking import current_experiment, recorders
 
     uri, experiment, (off, for_all, specific) = sent
-    if uri is not None and recorder.uri() != uri:
+    if uri is not None and recorders.uri() != uri:
         current_experiment.set_tracking_uri(uri)
     if experiment is not None:
         current_experiment.adopt(*experiment)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from autotrack.errors import InvalidArgumentError, RunEndedError, StoreError
 from autotrack.hooks import guard
 from autotrack.store.location import Location, locate
-from autotrack.tracking import ingest, recorder
+from autotrack.tracking import ingest, recorder, recorders
 from autotrack.tracking.run import RunWriter
 from autotrack.tracking.values import checked_id
 
@@ -30,7 +30,7 @@ class Access:
     def __init__(self, tracking_uri: str | os.PathLike[str] | None = None) -> None:
         if tracking_uri is not None and not isinstance(tracking_uri, (str, os.PathLike)):
             raise InvalidArgumentError("tracking_uri", tracking_uri, "a store's URL or folder, or None")
-        self.location: Location = recorder.location() if tracking_uri is None else locate(tracking_uri)
+        self.location: Location = recorders.location() if tracking_uri is None else locate(tracking_uri)
 
     @property
     def tracking_uri(self) -> str:
@@ -58,7 +58,7 @@ class Access:
         from autotrack.store.reading import Reader
 
         store = self.store
-        own = recorder.existing(self.location)
+        own = recorders.existing(self.location)
         journal = own.journal_or_none if own is not None else None
         if own is not None and not own.flush():
             problem = own.problem()
@@ -76,7 +76,7 @@ class Access:
     @property
     def _recorder(self) -> recorder.Recorder:
         """What this process records into the store with."""
-        return recorder.recorder_for(self.location)
+        return recorders.recorder_for(self.location)
 
     def attached_writer(self, run_id: str) -> RunWriter:
         """The writer of a run, looked up in the store the first time.

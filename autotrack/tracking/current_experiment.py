@@ -9,7 +9,7 @@ from typing import Any
 from autotrack import config, console, records
 from autotrack.client import Client
 from autotrack.errors import InvalidArgumentError, StoreError
-from autotrack.tracking import recorder, registry_access
+from autotrack.tracking import recorders, registry_access
 from autotrack.tracking.values import checked_name, checked_tags
 
 _experiment: records.Experiment | None = None
@@ -27,18 +27,18 @@ def set_tracking_uri(uri: Any) -> None:
     global _experiment
     if uri is not None and not isinstance(uri, (str, os.PathLike)):
         raise InvalidArgumentError("uri", uri, "a store's URL or folder, or None")
-    recorder.set_uri(None if uri is None else os.fspath(uri))
+    recorders.set_uri(None if uri is None else os.fspath(uri))
     _experiment = None
 
 
 def get_tracking_uri() -> str:
     """The store that this process records into, without credentials."""
-    return recorder.location().safe_url
+    return recorders.location().safe_url
 
 
 def is_tracking_uri_set() -> bool:
     """Whether a store was named, by `set_tracking_uri` or by a setting."""
-    return bool(recorder.uri() or config.settings().tracking_uri)
+    return bool(recorders.uri() or config.settings().tracking_uri)
 
 
 def set_experiment(

@@ -10,7 +10,7 @@ from autotrack import records
 from autotrack.client import NAME_TAG, PARENT_TAG, Client
 from autotrack.errors import ActiveRunError, InvalidArgumentError
 from autotrack.hooks import guard
-from autotrack.tracking import failure, notebook, ranks, recorder, scope, session
+from autotrack.tracking import failure, notebook, ranks, recorders, scope, session
 from autotrack.tracking.current_experiment import default_experiment, experiment_by_id
 from autotrack.tracking.names import made_up_name
 from autotrack.tracking.run import RunWriter
@@ -189,7 +189,7 @@ def _active_id() -> str | None:
 def _new_run(experiment_id: str | None, name: str | None, parent: str | None, description: str | None) -> RunWriter:
     chosen = checked_name(name, "run_name") if name else ""
     where = default_experiment() if experiment_id is None else experiment_by_id(checked_experiment_id(experiment_id))
-    return recorder.current().start_run(
+    return recorders.current().start_run(
         chosen or made_up_name(),
         parent_run_id=parent,
         description=description,
@@ -204,7 +204,7 @@ def _resumed(run_id: str) -> RunWriter:
     info = client.get_run(run_id).info
     if info.lifecycle_stage != "active":
         raise InvalidArgumentError("run_id", run_id, "a run that is not deleted; restore it first")
-    current = recorder.current()
+    current = recorders.current()
     run = current.runs.get(run_id) or ranks.writer_of(current, client.attached_writer(run_id))
     current.resume_run(run, by_the_program=True)
     return run
@@ -247,7 +247,7 @@ def remember_last(writer: RunWriter) -> None:
 def writer_for(run_id: str | None = None) -> RunWriter:
     """Where an explicit call logs to: the run of that id, the active one, or a new one."""
     if run_id is not None:
-        return recorder.current().runs.get(run_id) or Client().writer_of_open_run(run_id)
+        return recorders.current().runs.get(run_id) or Client().writer_of_open_run(run_id)
     writer = scope.explicit_run()
     if writer is None:
         writer = start_run()._writer

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from autotrack import clock, events, records
 from autotrack.errors import NotFoundError
-from autotrack.tracking import recorder
+from autotrack.tracking import recorders
 from autotrack.tracking.access import Access
 from autotrack.tracking.explaining import Explanation, explained
 from autotrack.tracking.values import checked_filter, checked_id, checked_int, checked_texts, explicit_param
@@ -98,7 +98,7 @@ class DetailCalls(Access):
         Raises:
             NotFoundError: There is no such run.
         """
-        own = recorder.existing(self.location)
+        own = recorders.existing(self.location)
         if own is not None:
             self.reader  # noqa: B018 - what waits is done, and moved into the store: its cost is known then
             own.tell_costs()

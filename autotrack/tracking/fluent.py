@@ -14,7 +14,7 @@ from typing import Any
 from autotrack import clock
 from autotrack.client import Client
 from autotrack.events import Param
-from autotrack.tracking import recorder
+from autotrack.tracking import recorders
 from autotrack.tracking.current_run import client_of, writer_for
 from autotrack.tracking.datasets import dataset_of
 from autotrack.tracking.model_calls import note_metrics
@@ -213,7 +213,7 @@ def flush(seconds: float | None = None) -> bool:
         InvalidArgumentError: `seconds` is no number.
     """
     limit = None if seconds is None else checked_number(seconds, "seconds")
-    done = [one.flush(limit) for one in recorder.all_recorders()]
+    done = [one.flush(limit) for one in recorders.all_recorders()]
     return all(done)
 
 

@@ -11,7 +11,7 @@ from autotrack import events, records
 from autotrack.client import Client
 from autotrack.errors import AutotrackError
 from autotrack.models import register_resolver
-from autotrack.tracking import model_places, recorder, registry_access, session
+from autotrack.tracking import model_places, recorder, recorders, registry_access, session
 from autotrack.tracking.pages import all_pages
 from autotrack.tracking.registry_access import place_of_model
 from autotrack.tracking.registry_names import checked_model_name
@@ -32,7 +32,7 @@ def set_registry_uri(uri: str | os.PathLike[str] | None) -> None:
 
 def get_registry_uri() -> str:
     """The store that models are registered in, without credentials."""
-    return registry_access.registry_location(recorder.location()).safe_url
+    return registry_access.registry_location(recorders.location()).safe_url
 
 
 def register_model(
@@ -56,7 +56,7 @@ def register_model(
         InvalidArgumentError: An argument is not usable.
     """
     client = Client()
-    own = recorder.existing(client.location)
+    own = recorders.existing(client.location)
     if own is not None and await_registration_for:
         own.flush(checked_number(await_registration_for, "await_registration_for"))
     return client.register_model(model_uri, name, tags)
@@ -153,7 +153,7 @@ def log_and_register(own: recorder.Recorder, logged: events.ModelLogged, name: s
         own.write_all([logged, version])
     else:
         own.write(logged)
-        recorder.recorder_for(where).write(version)
+        recorders.recorder_for(where).write(version)
 
 
 def resolve(uri: str) -> Path:

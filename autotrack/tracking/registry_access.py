@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from autotrack import config
 from autotrack.errors import InvalidArgumentError
 from autotrack.store.location import Location, locate
-from autotrack.tracking import model_places, recorder
+from autotrack.tracking import model_places, recorders
 from autotrack.tracking.access import Access
 from autotrack.tracking.model_places import Place
 
@@ -98,7 +98,7 @@ class RegistryAccess(Access):
 
     def _registry_store(self) -> Store:
         """The store that models are registered in, with all that is pending moved into it."""
-        own = recorder.existing(self.location) if self._registry is not self else None
+        own = recorders.existing(self.location) if self._registry is not self else None
         if own is not None:
             own.flush()  # what it does in the background may register models
         return self._registry.reader.store

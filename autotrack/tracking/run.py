@@ -134,7 +134,7 @@ class RunWriter:
     def artifact_root(self) -> Root:
         """The place that the run's files and models are below."""
         if self._artifact_root is None:
-            self._artifact_root = self.recorder.artifact_root(self.experiment, self.experiment_id)
+            self._artifact_root = self.recorder.roots.of(self.experiment, self.experiment_id)
         return self._artifact_root
 
     @property

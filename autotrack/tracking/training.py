@@ -17,7 +17,7 @@ import msgspec
 
 from autotrack import cells, clock, events, origin, process
 from autotrack.hooks import calls
-from autotrack.tracking import current_experiment, current_run, failure, ranks, recorder, scope
+from autotrack.tracking import current_experiment, current_run, failure, ranks, recorders, scope
 from autotrack.tracking import job as jobs
 from autotrack.tracking.redaction import redact_mapping
 from autotrack.tracking.run import RunWriter
@@ -66,7 +66,7 @@ class Training:
         self._caller = origin.describe(caller)
         if cell:  # it has the line's text in it
             self._caller = _redacted(self._caller)
-        self._recorder = run.recorder if run is not None else recorder.current()
+        self._recorder = run.recorder if run is not None else recorders.current()
         self._started_at = clock.now()
         self._frame = scope.Frame("training", run)
         self._pid = os.getpid()
@@ -193,7 +193,7 @@ def begin(call: Call, caller: FrameType | None, tags: Mapping[str, str]) -> Trai
         return Training(call, active, False, caller)
     if _is_other_rank() or not origin.is_users(caller):
         return None
-    run = recorder.current().start_run(
+    run = recorders.current().start_run(
         call.estimator, source=call.integration, **current_experiment.default_experiment()
     )
     run.set_tags(tags)
@@ -215,7 +215,7 @@ def attend(call: Call, caller: FrameType | None, device: str = "") -> RunWriter 
         return None
     active = scope.explicit_run()
     if active is None:
-        return recorder.current().attend(call.integration, device)
+        return recorders.current().attend(call.integration, device)
     if active.is_inherited and active.job is not None:
         ranks.note_device(active, device)
     return None

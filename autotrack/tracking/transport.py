@@ -107,10 +107,10 @@ def joined(
 ) -> Any:
     """The writer of a run that is open in the process that this one works for."""
     from autotrack.store.location import locate
-    from autotrack.tracking import recorder
+    from autotrack.tracking import recorders
     from autotrack.tracking.run import RunWriter
 
-    where = recorder.recorder_for(locate(url))
+    where = recorders.recorder_for(locate(url))
     run = where.writer_of(run_id)
     if run is None:
         run = RunWriter(where, run_id, name, experiment, experiment_id or None, parent_run_id or None, source)

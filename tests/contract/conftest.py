@@ -13,7 +13,7 @@ import pytest
 
 from autotrack.store.engine import Store
 from autotrack.store.location import locate
-from autotrack.tracking import recorder
+from autotrack.tracking import recorders
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,7 +29,7 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         return
     url = f"sqlite:///{tmp_path}/contract/autotrack.db"
     yield url
-    recorder.forget_store(locate(url))
+    recorders.forget_store(locate(url))
     Store.forget(locate(url))
 
 

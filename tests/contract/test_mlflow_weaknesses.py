@@ -39,7 +39,7 @@ from sklearn.naive_bayes import GaussianNB
 
 import autotrack
 from autotrack import Client, config
-from autotrack.tracking import posthoc, recorder
+from autotrack.tracking import posthoc, recorders
 
 X, Y = load_iris(return_X_y=True)
 PARAMS = {"objective": "binary", "verbose": -1, "num_leaves": 3, "num_threads": 1, "min_data_in_leaf": 1}
@@ -256,7 +256,7 @@ def test_w5_nothing_is_kept_of_a_fit_once_its_model_is_gone(autotrack_store: Any
         gc.collect()
         links = posthoc.links
         kept = len(links._models), len(links._predictions), len(links._counts)
-        sizes.append((*kept, len(recorder.current().runs)))
+        sizes.append((*kept, len(recorders.current().runs)))
     assert sizes[0] == sizes[1] == sizes[2]
     assert sum(sizes[0]) <= 1  # the last run, which `last_active_run()` gives
 

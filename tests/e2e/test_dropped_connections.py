@@ -14,7 +14,7 @@ from dropping import DroppingProxy
 from autotrack import Client
 from autotrack.store.engine import Store
 from autotrack.store.location import locate
-from autotrack.tracking import recorder
+from autotrack.tracking import recorders
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -77,7 +77,7 @@ def test_connections_that_break_at_any_moment_neither_lose_nor_double_anything(
         try:
             check(Client(url), parts)
         finally:
-            recorder.forget_store(locate(url))
+            recorders.forget_store(locate(url))
             Store.forget(locate(url))
         assert proxy.cuts.total() > proxy.cuts["commit"]
 

@@ -270,8 +270,8 @@ def test_a_disk_that_stays_full_to_the_end_sends_the_rest_to_the_temporary_folde
         import autotrack
         run = autotrack.start_run()
         autotrack.flush()
-        from autotrack.tracking import recorder
-        room = os.stat(recorder.current().journal.path).st_size + 100
+        from autotrack.tracking import recorders
+        room = os.stat(recorders.current().journal.path).st_size + 100
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
         for step in range(100):
             autotrack.log_metric("loss", 0.5, step=step)
@@ -555,8 +555,8 @@ def test_the_exit_waits_no_longer_than_it_may_and_says_so(folder: Path, run_pyth
         import autotrack
         autotrack.set_tracking_uri({str(folder)!r})
         autotrack.start_run()
-        from autotrack.tracking import recorder
-        recorder.current().worker.submit(threading.Event().wait)
+        from autotrack.tracking import recorders
+        recorders.current().worker.submit(threading.Event().wait)
         """,
         env={"AUTOTRACK_DRAIN_SECONDS": "0.5", "AUTOTRACK_CAPTURE_ENVIRONMENT": "0"},
         timeout=60,
@@ -570,8 +570,8 @@ WAITS = """
     import autotrack
     autotrack.start_run()
     autotrack.log_metric("loss", 1.0)
-    from autotrack.tracking import recorder
-    recorder.current().worker.submit(threading.Event().wait)
+    from autotrack.tracking import recorders
+    recorders.current().worker.submit(threading.Event().wait)
     print("waits", flush=True)
 """
 

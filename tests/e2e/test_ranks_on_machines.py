@@ -19,7 +19,7 @@ from rank_programs import TORCHRUN, environ, facts
 from autotrack import Client
 from autotrack.store.engine import Store
 from autotrack.store.location import locate
-from autotrack.tracking import recorder
+from autotrack.tracking import recorders
 
 pytest.importorskip("torch")
 
@@ -118,7 +118,7 @@ def store(postgres_url: str) -> object:
     if not machines_can_be_made():
         pytest.skip("making namespaces (unshare) is not permitted here")
     yield postgres_url
-    recorder.forget_store(locate(postgres_url))
+    recorders.forget_store(locate(postgres_url))
     Store.forget(locate(postgres_url))
 
 

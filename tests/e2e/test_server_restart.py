@@ -20,7 +20,7 @@ import sqlalchemy
 from autotrack import Client
 from autotrack.store.engine import Store
 from autotrack.store.location import locate
-from autotrack.tracking import recorder
+from autotrack.tracking import recorders
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the servers are started as on POSIX")
 ROOT = Path(__file__).resolve().parents[2]
@@ -231,7 +231,7 @@ def _check(url: str) -> None:
         assert runs["loop"].data.param_values == {f"part {part}": part for part in range(3)}
         assert runs["while away"].data.metrics["training_accuracy_score"] == 1.0
     finally:
-        recorder.forget_store(locate(url))
+        recorders.forget_store(locate(url))
         Store.forget(locate(url))
 
 

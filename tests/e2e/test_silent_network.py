@@ -17,7 +17,7 @@ from autotrack import Client
 from autotrack.errors import StoreError
 from autotrack.store.engine import Store
 from autotrack.store.location import locate
-from autotrack.tracking import recorder
+from autotrack.tracking import recorders
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,7 +56,7 @@ def proxied(request: pytest.FixtureRequest, server: str) -> Iterator[tuple[Dropp
             yield proxy, url
         finally:
             proxy.be_back()
-            recorder.forget_store(locate(url))
+            recorders.forget_store(locate(url))
             Store.forget(locate(url))
 
 

@@ -16,7 +16,7 @@ from autotrack import Client
 from autotrack.maintenance.checks import check_store
 from autotrack.store.engine import Store
 from autotrack.store.location import locate
-from autotrack.tracking import recorder
+from autotrack.tracking import recorders
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,7 +35,7 @@ def disk(tmp_path: Path) -> Iterator[tuple[Path, Mount]]:
     try:
         yield place, lambda options: _mount(place, options)
     finally:
-        recorder.forget_store(locate(place / "store"))
+        recorders.forget_store(locate(place / "store"))
         Store.forget(locate(place / "store"))
         subprocess.run(["umount", "-l", str(place)], check=True)
 
@@ -176,5 +176,5 @@ def test_a_store_that_becomes_read_only_in_the_middle_of_a_run_loses_nothing(
         assert [point.step for point in client.get_metric_history(run.info.run_id, "loss")] == list(range(200))
     assert sorted(run.info.run_name for run in client.search_runs()) == ["early", "late"]
     assert check_store(folder).findings == []
-    recorder.forget_store(locate(folder))
+    recorders.forget_store(locate(folder))
     Store.forget(locate(folder))

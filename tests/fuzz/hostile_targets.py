@@ -95,9 +95,9 @@ def _show_all(client: autotrack.Client) -> None:
 
 def _forget(client: autotrack.Client) -> None:
     from autotrack.store.engine import Store
-    from autotrack.tracking import recorder
+    from autotrack.tracking import recorders
 
-    recorder.forget_store(client.location)
+    recorders.forget_store(client.location)
     Store.forget(client.location)
 
 

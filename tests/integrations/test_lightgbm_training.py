@@ -23,7 +23,7 @@ import autotrack
 from autotrack.integrations.lightgbm.curves import Curves
 from autotrack.models import Model
 from autotrack.models.uris import local_path
-from autotrack.tracking import recorder
+from autotrack.tracking import recorders
 
 X, Y = load_breast_cancer(return_X_y=True, as_frame=True)
 X_TRAIN, X_VALID, Y_TRAIN, Y_VALID = X[:400], X[400:], Y[:400], Y[400:]
@@ -95,7 +95,7 @@ def test_a_training_is_one_run_with_all_there_is_to_know(recorded):
 def test_curves_are_written_without_a_second_look(recorded):
     """LightGBM's numbers are numpy's; as Python's own they go into the journal as they are, which is faster."""
     with autotrack.start_run() as run:
-        curves = Curves(recorder.current().runs[run.info.run_id])
+        curves = Curves(recorders.current().runs[run.info.run_id])
         curves._put("valid_0-auc", np.float64(0.5), 0, 1)
         curves._put("valid_0-auc", np.float32(0.25), 1, 1)
     assert [type(value) for _, value, _, _ in curves._waiting] == [float, float]

@@ -41,7 +41,7 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import check_estimator
 
 import autotrack
-from autotrack.tracking import recorder
+from autotrack.tracking import recorders
 
 X, Y = load_iris(return_X_y=True)
 XD, YD = load_diabetes(return_X_y=True)
@@ -415,7 +415,7 @@ def test_a_child_forked_inside_a_fit_writes_nothing_to_the_parents_run(recorded)
     assert status == 0
     run = recorded.only_run()
     assert len(recorded.client.get_fits(run.info.run_id)) == 1
-    assert list(recorded.client.location.journal_folder.glob("*.jsonl")) == [recorder.current().journal.path]
+    assert list(recorded.client.location.journal_folder.glob("*.jsonl")) == [recorders.current().journal.path]
 
 
 def test_disabled_records_nothing_inside(recorded):

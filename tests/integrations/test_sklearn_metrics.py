@@ -384,9 +384,9 @@ def test_predictions_are_the_users_own_arrays(recorded):
 
 def recorded_size() -> int:
     """Bytes in the process's journal."""
-    from autotrack.tracking import recorder
+    from autotrack.tracking import recorders
 
-    return recorder.current().journal.size()
+    return recorders.current().journal.size()
 
 
 def test_the_same_metric_twice_is_one_curve(recorded):

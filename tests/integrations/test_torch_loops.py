@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import autotrack
 from autotrack.models import Model
 from autotrack.models.uris import local_path
-from autotrack.tracking import recorder
+from autotrack.tracking import recorders
 
 X = torch.linspace(-1, 1, 640 * 8).reshape(640, 8).sin()
 Y = (X.sum(1) > 0).long()
@@ -342,7 +342,7 @@ def test_points_of_a_loop_that_stands_still_are_written_all_the_same(recorded):
     net = nn.Linear(8, 2)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     full_batch(net, optimizer, steps=3)
-    journal = recorder.current().journal.path
+    journal = recorders.current().journal.path
     deadline = time.monotonic() + 60
     while '"steps":[0,1,2]' not in journal.read_text("utf-8") and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -17,7 +17,7 @@ from autotrack.events import TrialInfo
 from autotrack.maintenance.checks import check_store
 from autotrack.store.engine import Store
 from autotrack.store.location import locate
-from autotrack.tracking import recorder
+from autotrack.tracking import recorders
 
 PAGE = 4096
 
@@ -40,7 +40,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
                 autotrack.log_metric("loss", step / 7)
             autotrack.log_input(autotrack.DatasetInfo("data", "1"), context="train")
             autotrack.log_text("text", "a.txt")
-    writer = recorder.current().start_run("search", source="sklearn")
+    writer = recorders.current().start_run("search", source="sklearn")
     writer.log_trials([TrialInfo(n, scores={"test_score": [0.5]}, attributes={"k": [n]}) for n in range(20)])
     writer.end()
     autotrack.flush()

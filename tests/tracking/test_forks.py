@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from autotrack.client import Client
-from autotrack.tracking import counting, recorder
+from autotrack.tracking import counting, recorders
 
 pytest.importorskip("sklearn")
 
@@ -162,7 +162,7 @@ def test_each_end_of_a_forked_child_leaves_its_status(run_python: RunPython, tmp
 
 def test_training_calls_are_counted_across_processes() -> None:
     """A run that is shared gives each of its training calls a number that no other has; afterwards nothing is left."""
-    mine = recorder.current()
+    mine = recorders.current()
     run = mine.start_run("shared")
     assert run.next_fit() == 1
     run.share()

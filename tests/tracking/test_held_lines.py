@@ -20,7 +20,7 @@ from autotrack.hooks.guard import Health
 from autotrack.hooks.patching import Patcher
 from autotrack.store.location import locate
 from autotrack.testing import TemporaryStore
-from autotrack.tracking import journal, recorder
+from autotrack.tracking import journal, recorders
 from autotrack.tracking.values import safe_params
 
 X, Y = np.arange(20.0).reshape(10, 2), np.arange(10.0)
@@ -230,10 +230,10 @@ def test_recorders_are_told_apart(autotrack_store: TemporaryStore, tmp_path: Pat
     """Two stores of one process hold what is theirs."""
     import autotrack
 
-    other = recorder.recorder_for(locate(str(tmp_path / "other")))
+    other = recorders.recorder_for(locate(str(tmp_path / "other")))
 
     def handler(call: Call) -> Generator[None, Any, None]:
-        first = recorder.current().start_run("here")
+        first = recorders.current().start_run("here")
         second = other.start_run("there")
         first.set_tags({"place": "here"})
         second.set_tags({"place": "there"})
@@ -247,7 +247,7 @@ def test_recorders_are_told_apart(autotrack_store: TemporaryStore, tmp_path: Pat
     finally:
         patcher.revert()
     autotrack.flush()
-    recorder.forget_store(other.location)
+    recorders.forget_store(other.location)
     for client in (autotrack_store.client, Client(tmp_path / "other")):
         (run,) = client.search_runs()
         assert (run.data.tags["place"], run.info.status) == (run.info.run_name, "FINISHED")

@@ -17,7 +17,7 @@ from autotrack import Client, events
 from autotrack.hooks import guard
 from autotrack.store.location import locate
 from autotrack.testing import TemporaryStore
-from autotrack.tracking import recorder, scope
+from autotrack.tracking import recorder, recorders, scope
 from autotrack.tracking import worker as workers
 from autotrack.tracking.values import encoded
 from autotrack.tracking.worker import Worker
@@ -40,15 +40,15 @@ def test_a_forked_child_writes_a_journal_of_its_own(run_python: Python, tmp_path
     done = run_python(f"""
         import os
         import autotrack
-        from autotrack.tracking import recorder
+        from autotrack.tracking import recorder, recorders
         autotrack.set_tracking_uri({str(tmp_path / "store")!r})
         with autotrack.start_run(run_name="parent"):
-            path = recorder.current().journal.path
+            path = recorders.current().journal.path
             autotrack.log_metric("parent", 1.0)
             size = path.stat().st_size
             if os.fork() == 0:
                 autotrack.log_metric("child", 2.0)
-                assert recorder.current().journal.path != path
+                assert recorders.current().journal.path != path
                 assert path.stat().st_size == size
                 autotrack.flush()
                 os._exit(0)
@@ -202,10 +202,10 @@ def test_twenty_children_forked_while_everything_is_busy_all_return(run_python: 
         f"""
         import os, threading, itertools
         import autotrack
-        from autotrack.tracking import recorder
+        from autotrack.tracking import recorder, recorders
         autotrack.set_tracking_uri({str(tmp_path / "store")!r})
         run = autotrack.start_run(run_name="parent")
-        current = recorder.current()
+        current = recorders.current()
         stop = threading.Event()
         def busy():
             for step in itertools.count():
@@ -495,5 +495,5 @@ def test_many_runs_leave_nothing_behind_in_this_process(autotrack_store: Tempora
     gc.collect()
     alive = [thing for thing in gc.get_objects() if isinstance(thing, (ActiveRun, RunWriter))]
     assert len(alive) <= 2, "the last run is known to `last_active_run`"
-    assert recorder.current().runs == {}
-    assert recorder.existing(locate(autotrack_store.uri)) is recorder.current()
+    assert recorders.current().runs == {}
+    assert recorders.existing(locate(autotrack_store.uri)) is recorders.current()

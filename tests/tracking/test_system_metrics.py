@@ -162,12 +162,12 @@ def test_the_programs_own_measurements_are_as_they_were(autotrack_store: Tempora
 
 def test_a_run_after_the_end_of_recording_is_sampled_again(autotrack_store: TemporaryStore, quick: Any) -> None:
     """A store that was closed and is used again has samples again."""
-    from autotrack.tracking import recorder
+    from autotrack.tracking import recorders
 
     autotrack.autolog()
     with autotrack.start_run():
         pass
-    recorder.close_all()
+    recorders.close_all()
     with autotrack.start_run() as run:
         until(lambda: points(autotrack_store, run.run_id))
 

@@ -14,7 +14,7 @@ from autotrack.hooks.patching import Call, Replace
 from autotrack.integrations.lightning.recording import Recording, live
 from autotrack.integrations.options import IntegrationConfig
 from autotrack.store.location import locate
-from autotrack.tracking import recorder, scope
+from autotrack.tracking import recorders, scope
 from autotrack.tracking.run import RunWriter
 
 ATTRIBUTE = "_autotrack_run"
@@ -92,7 +92,7 @@ def on_process(call: Call) -> Generator[Any, Any, None]:
 
 def _joined(trainer: Any, stamp: tuple[Any, ...]) -> Recording:
     name, url, run_id, run_name, experiment, number, prefix = stamp
-    where = recorder.recorder_for(locate(url))
+    where = recorders.recorder_for(locate(url))
     run = where.writer_of(run_id)
     if run is None:
         run = RunWriter(where, run_id, run_name, experiment, source=name)

@@ -17,7 +17,7 @@ from typing import Any
 from autotrack import origin, process
 from autotrack.hooks.calls import Replace
 from autotrack.hooks.patching import Call, Patcher
-from autotrack.tracking import recorder, scope
+from autotrack.tracking import recorders, scope
 
 ATTRIBUTE = "_autotrack_scope"
 SILENT: scope.Kind = "training"
@@ -53,7 +53,7 @@ def on_task(call: Call) -> Any:
         yield
         return
     kind, run_id = token or (SILENT, "")
-    run = recorder.current().runs.get(run_id) if kind == "run" else None
+    run = recorders.current().runs.get(run_id) if kind == "run" else None
     with scope.within((scope.Frame(kind, run),)):
         yield
 

@@ -17,7 +17,7 @@ from autotrack.events import ErrorInfo
 from autotrack.hooks import guard
 from autotrack.integrations.options import IntegrationConfig
 from autotrack.integrations.sklearn import recording
-from autotrack.tracking import failure, notebook, posthoc, recorder, scope
+from autotrack.tracking import failure, notebook, posthoc, recorders, scope
 from autotrack.tracking.training import Training
 
 
@@ -68,7 +68,7 @@ class Stepwise:
     def __init__(self, links: posthoc.PostHoc) -> None:
         self._links = links
         self._models: posthoc.IdentityMap[Steps] = posthoc.IdentityMap()
-        recorder.before_close(self.record_all)
+        recorders.before_close(self.record_all)
 
     def of(self, model: Any) -> Steps | None:
         """The calls on a model so far, while its run is open; a preparation step is always."""
@@ -125,7 +125,7 @@ class Stepwise:
         for _model, steps in self._models.items():  # noqa: PERF102 - no dict
             steps.gone()
         self._models.clear()
-        recorder.forget_before_close(self.record_all)
+        recorders.forget_before_close(self.record_all)
 
     def _record(self, model: Any, steps: Steps) -> None:
         run = steps.session.run

@@ -8,7 +8,7 @@ from typing import Any
 from weakref import WeakSet
 
 from autotrack.hooks.patching import Call, Patcher
-from autotrack.tracking import liveness, rank_agent, recorder
+from autotrack.tracking import liveness, rank_agent, recorders
 
 MODULE = "torch.distributed.elastic.multiprocessing.api"
 
@@ -27,10 +27,10 @@ def on_close(call: Call) -> Generator[Any, Any, None]:
     ended = [] if context in _told else [*failures_of(context), *left_by(context)]
     if ended:
         _told.add(context)
-        rank_agent.tell(recorder.location(), context.pids().values(), ended)
+        rank_agent.tell(recorders.location(), context.pids().values(), ended)
     yield
     if any(one.exit_code for one in ended):
-        rank_agent.pass_on(recorder.location())
+        rank_agent.pass_on(recorders.location())
 
 
 def failures_of(context: Any) -> list[rank_agent.Failure]:

@@ -13,7 +13,7 @@ from autotrack import origin
 from autotrack.events import ErrorInfo
 from autotrack.hooks import guard
 from autotrack.hooks.patching import Call, Patcher
-from autotrack.tracking import groups, rank_agent, recorder
+from autotrack.tracking import groups, rank_agent, recorders
 from autotrack.tracking.redaction import redact
 
 MODULE = "torch.multiprocessing.spawn"
@@ -58,11 +58,11 @@ def on_join(call: Call) -> Generator[Any, Any, None]:
 def _tell(context: Any, failures: list[rank_agent.Failure]) -> None:
     well = [index for index, one in enumerate(context.processes) if one.exitcode == 0]
     left = [rank_agent.Failure(index, context.processes[index].pid, 0) for index in well]
-    rank_agent.tell(recorder.location(), context.pids(), [*failures, *left])
+    rank_agent.tell(recorders.location(), context.pids(), [*failures, *left])
 
 
 def _pass_on() -> None:
-    rank_agent.pass_on(recorder.location())
+    rank_agent.pass_on(recorders.location())
 
 
 def error_in(text: str) -> ErrorInfo:
