@@ -81,7 +81,7 @@ def measure(growth: Growth, up_to: int) -> list[dict[str, float]]:
             sys.stderr.write(f"{growth.program}: {size:,} do not fit into memory\n")
             break
         case = Case(growth.program, program(growth.program, {"autotrack": size}), [])
-        figures = run_child(case, "autotrack", None)
+        figures = run_child(case, "autotrack", {})
         found.append({"size": size, **{name: float(f"{figures[name]:.4g}") for name in growth.lines}})
         shown = ", ".join(f"{text} {figures[name]:,.1f} ms" for name, text in growth.lines.items())
         print(f"{growth.axis}: {size:,}: {shown}", flush=True)
@@ -125,7 +125,7 @@ def main() -> None:
     options = parser.parse_args()
     os.environ.setdefault("MPLBACKEND", "svg")
     kept: dict[str, Any] = json.loads(DATA.read_text("utf-8")) if DATA.exists() else {}
-    kept |= {"machine": results.machine(), "versions": results.versions(None)}
+    kept |= {"machine": results.machine(), "versions": results.versions({})}
     for name in options.only:
         kept[name] = measure(GROWTHS[name], options.up_to)
         if not options.dry:  # at once: whoever stops it keeps what there is

@@ -72,6 +72,11 @@ def _try_to_store(run: RunWriter, store: Callable[[], object]) -> None:
         run.degrade(f"the model is not recorded: {error}")
 
 
+def is_of_import(error: Exception) -> bool:
+    """Whether an error is about a module that is just being imported; all versions of Python say so in these words."""
+    return "due to a circular import" in str(error)
+
+
 def past_imports(compute: Callable[[], T]) -> T:
     """Compute something with a library that looks into `sys.modules` for what the program has imported.
 
@@ -87,8 +92,7 @@ def past_imports(compute: Callable[[], T]) -> T:
         try:
             return compute()
         except (AttributeError, ImportError) as error:
-            # The interpreter's own words for a module that is being imported, in all versions.
-            if "due to a circular import" not in str(error) or time.monotonic() > deadline:
+            if not is_of_import(error) or time.monotonic() > deadline:
                 raise
         time.sleep(IMPORTS_PAUSE)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -12,11 +13,12 @@ import scipy.sparse
 from sklearn import metrics
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
 from sklearn.metrics import accuracy_score, f1_score, mean_squared_error
 from sklearn.model_selection import train_test_split
-from sklearn.multioutput import ClassifierChain
+from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
@@ -290,6 +292,45 @@ def test_a_model_that_refuses_to_predict_has_no_training_metrics_and_is_not_degr
     assert not [key for key in run.data.metrics if key.startswith("training_")]
     assert len(run.outputs.model_outputs) == 1
     assert guard.health("sklearn").errors == 0
+
+
+def test_an_own_score_that_refuses_is_left_out_and_says_why(recorded):
+    """scikit-learn's `MultiOutputClassifier` takes a list as its target in `fit`, and fails on it in `score`."""
+    model = MultiOutputClassifier(LogisticRegression(max_iter=500))
+    model.fit(X, [[int(label == 0), int(label == 1)] for label in Y])
+    run = recorded.only_run()
+    assert run.info.degraded == ""
+    assert "training_score" not in run.data.metrics
+    assert run.data.metrics["training_f1_score"] > 0.5
+    assert "own score fails: AttributeError" in run.data.tags["autotrack.skipped.training_score"]
+
+
+def test_filters_that_make_errors_of_warnings_make_no_trouble_of_ours(recorded):
+    """They are the whole process's: what is computed behind the training may meet them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        LogisticRegression(max_iter=500).fit(X, Y)
+        SVC().fit(X, np.where(Y > 0, "two", "one"))
+        DummyClassifier().fit(X[:50], Y[:50])
+        autotrack.flush()
+    assert [run.info.degraded for run in recorded.runs()] == ["", "", ""]
+    assert all("training_accuracy_score" in run.data.metrics for run in recorded.runs())
+
+
+def test_a_warning_that_was_made_an_error_is_why_there_are_no_metrics(recorded, monkeypatch):
+    """And no failure of the integration's."""
+
+    def warn(*args, **kwargs):
+        warnings.warn("not like that", FutureWarning, stacklevel=2)
+
+    monkeypatch.setattr("sklearn.metrics.confusion_matrix", warn)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        LogisticRegression(max_iter=500).fit(X, Y)
+        autotrack.flush()
+    run = recorded.only_run()
+    assert run.info.degraded == ""
+    assert "not like that" in run.data.tags["autotrack.skipped.training_metrics"]
 
 
 def test_a_transformer_that_names_no_features_harms_no_importances(recorded):

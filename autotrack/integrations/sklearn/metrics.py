@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from autotrack.integrations.sklearn import estimators
+from autotrack.tracking.behind import is_of_import
 from autotrack.tracking.fit_data import Sample, bytes_of, rows_of, sample_of
 
 MLFLOW_MARK = "_mlflow_run_id"
@@ -52,7 +53,7 @@ class CannotPredictError(Exception):
     """The model does not predict its own training data; says in words why. Never shown to a user."""
 
 
-PREDICTING_ERRORS = (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError)
+PREDICTING_ERRORS = (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError, AttributeError)
 """What an estimator raises that was fitted and will not predict; RuntimeError has NotImplementedError."""
 
 
@@ -93,6 +94,8 @@ def _predicted(predict: Callable[[Any], Any], data: Any) -> Any:
     try:
         return predict(data)
     except PREDICTING_ERRORS as error:
+        if is_of_import(error):
+            raise
         raise CannotPredictError(f"{type(error).__name__}: {error}"[:200]) from error
 
 
@@ -140,7 +143,7 @@ def _score_classifier(estimator: Any, used: Sample, predictions: Any, result: Ev
     flat = bool(rows_of(target)) and _is_flat(target) and _is_flat(predictions)
     try:
         labels = _labels_of(target, predictions) if flat else []
-        if 0 < len(labels) <= MAX_CLASSES and _have_weight(weights):
+        if 1 < len(labels) <= MAX_CLASSES and _have_weight(weights):
             _score_labels(target, predictions, labels, weights, result)
         else:
             _score_many_labels(target, predictions, weights, result)
@@ -179,8 +182,7 @@ def _score_labels(target: Any, predictions: Any, labels: list[Any], weights: Any
     from sklearn import metrics
 
     matrix = metrics.confusion_matrix(target, predictions, labels=labels, sample_weight=weights)
-    if len(labels) > 1:
-        result.figures["confusion_matrix"] = {"labels": labels, "matrix": matrix.tolist()}
+    result.figures["confusion_matrix"] = {"labels": labels, "matrix": matrix.tolist()}
     right, true, predicted = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
     total = true.sum()
     for name, of in (("precision", predicted), ("recall", true), ("f1", (true + predicted) / 2)):
@@ -190,7 +192,7 @@ def _score_labels(target: Any, predictions: Any, labels: list[Any], weights: Any
 
 
 def _score_many_labels(target: Any, predictions: Any, weights: Any, result: Evaluation) -> None:
-    """The same where a confusion matrix would be too large, or there is none."""
+    """The same where a confusion matrix would be too large, or is none: of one class, of several outputs."""
     from sklearn import metrics
 
     # The three of them in one pass over the labels.
@@ -310,5 +312,11 @@ def _own_score(estimator: Any, used: Sample, kind: str, result: Evaluation) -> N
         result.metrics["training_score"] = result.metrics[standard]
         return
     score = getattr(estimator, "score", None)
-    if score is not None:
-        _put(result, "score", score, used.data, used.target)
+    if score is None:
+        return
+    try:
+        result.metrics["training_score"] = float(score(used.data, used.target))
+    except PREDICTING_ERRORS as error:  # some take arrays alone
+        if is_of_import(error):
+            raise
+        result.skipped["training_score"] = f"the estimator's own score fails: {type(error).__name__}: {error}"[:200]

@@ -232,6 +232,8 @@ def _evaluation_of(work: Behind) -> metrics.Evaluation:
         evaluation = behind.past_imports(partial(metrics.evaluate, estimator, sample, seconds))
     except metrics.CannotPredictError as error:
         raise _NoMetrics(f"the model does not predict: {error}") from None
+    except Warning as warning:
+        raise _NoMetrics(f"the program's filters made an error of a warning: {warning}"[:300]) from None
     except ModelFormatError:  # only its own library could predict, which must not be asked while the program goes on
         raise _NoMetrics("only its own library could predict, which the program may be using now") from None
     importances = estimators.feature_importances_of(estimator)
