@@ -323,7 +323,7 @@ def test_a_warning_that_was_made_an_error_is_why_there_are_no_metrics(recorded, 
     def warn(*args, **kwargs):
         warnings.warn("not like that", FutureWarning, stacklevel=2)
 
-    monkeypatch.setattr("sklearn.metrics.confusion_matrix", warn)
+    monkeypatch.setattr("autotrack.integrations.sklearn.metrics._score_labels", warn)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         LogisticRegression(max_iter=500).fit(X, Y)
