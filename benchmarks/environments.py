@@ -21,7 +21,7 @@ class Peer(NamedTuple):
 
 
 PEERS = {
-    "mlflow": Peer("MLflow", "mlflow", "3.17.2", ("scikit-learn>=1.4",)),
+    "mlflow": Peer("MLflow", "mlflow", "3.17.2", ("scikit-learn>=1.4", "psycopg[binary]", "pymysql")),
     "wandb": Peer("W&B offline", "wandb", "0.31.0"),
     "trackio": Peer("trackio", "trackio", "0.43.0"),
 }
@@ -34,7 +34,7 @@ def python_of(side: str) -> str | None:
     folder = FOLDER / f"{name}-{peer.version}-{sys.implementation.cache_tag}"
     python, done = folder / "bin" / "python", folder / "installed.txt"
     packages = (f"{peer.package}=={peer.version}", *peer.more)
-    if not done.exists():
+    if not done.exists() or done.read_text() != "\n".join(packages):
         sys.stderr.write(f"making an environment with {peer.title} {peer.version}, once\n")
         for command in (
             [sys.executable, "-m", "venv", str(folder)],
