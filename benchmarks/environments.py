@@ -30,8 +30,7 @@ PEERS = {
 def python_of(side: str) -> str | None:
     """A peer's interpreter; None, with a word on stderr, where it cannot be installed."""
     peer = PEERS[side]
-    name = "benchmarks" if side == "mlflow" else f"benchmarks-{side}"
-    folder = FOLDER / f"{name}-{peer.version}-{sys.implementation.cache_tag}"
+    folder = FOLDER / f"benchmarks-{side}-{peer.version}-{sys.implementation.cache_tag}"
     python, done = folder / "bin" / "python", folder / "installed.txt"
     packages = (f"{peer.package}=={peer.version}", *peer.more)
     if not done.exists() or done.read_text() != "\n".join(packages):

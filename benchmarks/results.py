@@ -101,12 +101,13 @@ def table() -> str:
 
 def _others(lines: Iterable[Mapping[str, Any]]) -> str:
     """A second table, of what the others do too: they log what they are told."""
-    told = [line for line in lines if line.get("wandb") is not None or line.get("trackio") is not None]
+    told = [line for line in lines if any(line.get(side) is not None for side in PEERS if side != "mlflow")]
     if not told:
         return ""
     text = "\nBeside trackers that log what they are told, and no training by themselves:\n\n"
-    text += "| what | autotrack | MLflow | W&B offline | trackio |\n| --- | --- | --- | --- | --- |\n"
+    text += f"| what | autotrack | {' | '.join(peer.title for peer in PEERS.values())} |\n"
+    text += f"| --- | --- |{' --- |' * len(PEERS)}\n"
     for line in told:
-        figures = [shown(line.get(side), str(line["unit"])) for side in ("autotrack", "mlflow", "wandb", "trackio")]
+        figures = [shown(line.get(side), str(line["unit"])) for side in ("autotrack", *PEERS)]
         text += f"| {line['what']} | {' | '.join(figures)} |\n"
     return text

@@ -92,9 +92,8 @@ def compared(row: Row, value: float | None, plain: float | None) -> float | None
 def line_of(row: Row, measured: Measured) -> dict[str, object]:
     """One line of the table, as plain values."""
     plain = value_of(row, measured, "plain")
-    ours, theirs, *others = (
-        compared(row, value_of(row, measured, side), plain) for side in ("autotrack", "mlflow", "wandb", "trackio")
-    )
+    peers = {side: compared(row, value_of(row, measured, side), plain) for side in PEERS}
+    ours, theirs = compared(row, value_of(row, measured, "autotrack"), plain), peers["mlflow"]
     verdict = ""
     if row.budget is not None and ours is not None:
         verdict = "ok" if (ours >= row.budget if row.at_least else ours <= row.budget) else "OVER"
@@ -103,7 +102,7 @@ def line_of(row: Row, measured: Measured) -> dict[str, object]:
         ratio = ours / theirs if row.at_least else theirs / ours
     return {
         "what": row.label, "unit": row.unit, "budget": row.budget, "autotrack": ours, "plain": plain,
-        "mlflow": theirs, "mlflow_over_autotrack": ratio, "verdict": verdict, "wandb": others[0], "trackio": others[1],
+        **peers, "mlflow_over_autotrack": ratio, "verdict": verdict,
     }  # fmt: skip
 
 

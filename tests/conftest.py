@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parents[1]
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
+pytest.register_assert_rewrite("handed_out")  # what it finds wrong is shown as in a test
+
 # How long an example takes to be made or to run says something of the machine, and nothing of what is tested.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")

@@ -233,8 +233,8 @@ def when_over(callback: Callable[[], None]) -> bool:
     Returns:
         False outside handlers' parts: then nothing will be done.
     """
-    event = _handling.get()
-    if event is None or event._thread != get_ident():  # a context that was copied there may be anywhere
+    event = _at_work()
+    if event is None:
         return False
     event._over.append(callback)
     return True
@@ -242,8 +242,13 @@ def when_over(callback: Callable[[], None]) -> bool:
 
 def is_handling() -> bool:
     """Whether a handler's part is at work here, in this thread."""
+    return _at_work() is not None
+
+
+def _at_work() -> Event | None:
+    """The event of which a handler's part is at work here; a context that was copied there may be in any thread."""
     event = _handling.get()
-    return event is not None and event._thread == get_ident()
+    return event if event is not None and event._thread == get_ident() else None
 
 
 def due(entries: tuple[Entry, ...], instance: Any) -> tuple[Entry, ...]:

@@ -8,7 +8,6 @@ from typing import Literal, cast
 from autotrack import records
 from autotrack.errors import InvalidArgumentError, NotFoundError
 from autotrack.tracking.access import Access
-from autotrack.tracking.redaction import redact
 from autotrack.tracking.values import (
     checked_experiment_id,
     checked_filter,
@@ -17,6 +16,7 @@ from autotrack.tracking.values import (
     checked_text,
     checked_texts,
     safe_tag,
+    shown_text,
 )
 
 ViewType = Literal["ACTIVE_ONLY", "DELETED_ONLY", "ALL"]
@@ -77,7 +77,7 @@ class ExperimentCalls(Access):
         Raises:
             InvalidArgumentError: The name is no text.
         """
-        text = redact(checked_text(name, "name"))
+        text = shown_text(name, "name")
         try:
             return self.reader.experiment_by_name(text)
         except NotFoundError:

@@ -8,10 +8,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from autotrack import events
-from autotrack.events import encode
 from autotrack.hooks import calls
 from autotrack.tracking.journal import Journal
-from autotrack.tracking.values import UNENCODABLE, encoded
+from autotrack.tracking.values import encoded
 
 HELD = (events.RunStarted, events.ParamsLogged, events.TagsSet, events.FitLogged, events.RunEnded)
 """What of one part of a handler is written together. No points: those of a call in a signal handler are not to wait."""
@@ -41,11 +40,7 @@ class Lines:
         Raises:
             StoreError: No journal can be written anywhere.
         """
-        try:
-            line = encode(event)
-        except UNENCODABLE:
-            line = encoded(event)
-        self._append(line, isinstance(event, HELD))
+        self._append(encoded(event), isinstance(event, HELD))
 
     def write_all(self, several: Iterable[events.Event]) -> None:
         """Append several events to the journal in one write: a process that is killed leaves all of them, or none.

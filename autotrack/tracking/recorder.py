@@ -26,7 +26,7 @@ from autotrack.tracking.redaction import redact
 from autotrack.tracking.roots import Roots
 from autotrack.tracking.run import RunWriter
 from autotrack.tracking.system_metrics import SystemMetrics
-from autotrack.tracking.values import encoded
+from autotrack.tracking.values import encoded, safe_name
 from autotrack.tracking.worker import Worker
 
 MAX_ATTACHED = 1_000
@@ -69,7 +69,7 @@ class Recorder:
         self.session_id = session.session_id()
         self.roots = Roots(location, far)
         self._opened = opened
-        self._lines = Lines(lambda: self._journal or self._open())
+        self._lines = Lines(lambda: self.journal)
         self.write, self.write_all = self._lines.write, self._lines.write_all
         self.worker = Worker(self._lines.write_held)
         self.runs: dict[str, RunWriter] = {}
@@ -172,7 +172,7 @@ class Recorder:
         outer = config.parent_run() if source not in NOT_OF_THE_PROGRAM and parent_run_id is None else None
         if outer is not None and outer[1] == self.location.key:
             parent_run_id = outer[0]
-        name, experiment = redact(name), redact(experiment or settings.experiment)
+        name, experiment = safe_name(name), safe_name(experiment or settings.experiment)
         self.roots.expect(experiment, experiment_id)
         place = None if source in NOT_OF_THE_PROGRAM else ranks.next_place(self.location, source)
         belongs = (name, experiment, experiment_id, parent_run_id, source)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from autotrack import records
-from autotrack.tracking.redaction import redact
 from autotrack.tracking.registry_names import checked_alias, checked_model_name, checked_version
 from autotrack.tracking.values import (
     checked_filter,
@@ -13,9 +12,9 @@ from autotrack.tracking.values import (
     checked_name,
     checked_note,
     checked_tags,
-    checked_text,
     checked_texts,
     safe_tag,
+    shown_text,
 )
 from autotrack.tracking.version_calls import VersionCalls
 
@@ -76,7 +75,7 @@ class RegistryCalls(VersionCalls):
         """
         from autotrack.store import registry
 
-        text = redact(checked_text(description, "description"))
+        text = shown_text(description, "description")
         registry.describe_model(self._registry_store(), checked_model_name(name), text)
         return self.get_registered_model(name)
 

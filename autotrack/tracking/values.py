@@ -102,13 +102,17 @@ def checked_name(name: object, argument: str = "key") -> str:
     Raises:
         InvalidArgumentError: As of `checked_key`.
     """
-    plain = checked_key(name, argument)
-    return _known_name(plain) if len(plain) <= MAX_KNOWN else redact(plain)
+    return safe_name(checked_key(name, argument))
+
+
+def safe_name(name: str) -> str:
+    """A name as it is stored: without secrets."""
+    return _known_name(name) if len(name) <= MAX_KNOWN else redact(name)
 
 
 @functools.lru_cache(maxsize=4096)
 def _known_name(name: str) -> str:
-    """The name without secrets; metrics come with the same few names all the time."""
+    """The name without secrets; runs and metrics come with the same few names all the time."""
     return redact(name)
 
 
@@ -118,7 +122,16 @@ def checked_note(value: object, argument: str) -> str:
     Raises:
         InvalidArgumentError: It is no text.
     """
-    return "" if value is None else redact(checked_text(value, argument))
+    return "" if value is None else shown_text(value, argument)
+
+
+def shown_text(value: object, argument: str) -> str:
+    """Text as it is stored: without secrets.
+
+    Raises:
+        InvalidArgumentError: It is none.
+    """
+    return redact(checked_text(value, argument))
 
 
 def checked_number(value: object, argument: str = "value") -> float:

@@ -12,7 +12,6 @@ from autotrack import records
 from autotrack.errors import InvalidArgumentError
 from autotrack.tracking import model_places, session
 from autotrack.tracking.model_places import Place
-from autotrack.tracking.redaction import redact
 from autotrack.tracking.registry_access import RegistryAccess, place_of_model
 from autotrack.tracking.registry_names import checked_model_name, checked_version
 from autotrack.tracking.values import (
@@ -23,9 +22,9 @@ from autotrack.tracking.values import (
     checked_name,
     checked_note,
     checked_tags,
-    checked_text,
     checked_texts,
     safe_tag,
+    shown_text,
 )
 
 
@@ -200,7 +199,7 @@ class VersionCalls(RegistryAccess):
         """
         from autotrack.store import registry
 
-        text, number = redact(checked_text(description, "description")), checked_version(version)
+        text, number = shown_text(description, "description"), checked_version(version)
         registry.describe_version(self._registry_store(), checked_model_name(name), number, text)
         return self.get_model_version(name, number)
 

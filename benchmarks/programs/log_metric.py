@@ -46,10 +46,8 @@ if found != 2 * side.COUNT + 1:
 connection = sqlite3.connect(Path(side.FOLDER) / FILES[side.NAME])
 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 connection.close()
-times.sort()
 side.report(
-    p50_us=times[len(times) // 2] / 1000,
-    p99_us=times[len(times) * 99 // 100] / 1000,
+    **side.percentiles(times),
     logged_per_s=side.COUNT / logged,
     stored_per_s=side.COUNT / stored,
     bytes_per_point=(side.database_bytes() - empty) / (2 * side.COUNT),

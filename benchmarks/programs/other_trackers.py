@@ -55,10 +55,8 @@ for step in range(side.COUNT):
 logged = time.perf_counter() - begin
 run.finish()
 stored = time.perf_counter() - begin
-times.sort()
 side.report(
-    p50_us=times[len(times) // 2] / 1000,
-    p99_us=times[len(times) * 99 // 100] / 1000,
+    **side.percentiles(times),
     logged_per_s=side.COUNT / logged,
     stored_per_s=side.COUNT / stored,
     bytes_per_point=(folder_bytes() - before) / side.COUNT,

@@ -133,6 +133,12 @@ def by_turns(module: Any, make: Callable[[int], Callable[[], object]], pairs: in
     }
 
 
+def percentiles(nanoseconds: list[int]) -> dict[str, float]:
+    """The median of some times, and the 99th percentile."""
+    ordered = sorted(nanoseconds)
+    return {"p50_us": ordered[len(ordered) // 2] / 1000, "p99_us": ordered[len(ordered) * 99 // 100] / 1000}
+
+
 def timed_cpu(work: Callable[[], object]) -> tuple[float, float]:
     """Seconds by the clock, and of this process's CPU time."""
     wall, cpu = time.perf_counter(), time.process_time()

@@ -363,13 +363,18 @@ def break_corrupt(folder: Path) -> None:
     (folder / "autotrack.db").write_bytes(b"this is no database " * 500)
 
 
-def break_flipped(folder: Path) -> None:
-    """The disk has lost a bit of each page of a database that was in use."""
+def make_used(folder: Path, statement: str) -> None:
+    """A store that was in use, and what is then done to its database by hand."""
     Client(folder).create_experiment("x")
     Store.forget(locate(folder))
     with sqlite3.connect(folder / "autotrack.db") as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute(statement)
     connection.close()
+
+
+def break_flipped(folder: Path) -> None:
+    """The disk has lost a bit of each page of a database that was in use."""
+    make_used(folder, "PRAGMA wal_checkpoint(TRUNCATE)")
     data = bytearray((folder / "autotrack.db").read_bytes())
     for page in range(4096, len(data), 4096):
         data[page] ^= 0x10
@@ -378,11 +383,7 @@ def break_flipped(folder: Path) -> None:
 
 def break_newer(folder: Path) -> None:
     """A later version has been here."""
-    Client(folder).create_experiment("x")
-    Store.forget(locate(folder))
-    with sqlite3.connect(folder / "autotrack.db") as connection:
-        connection.execute("UPDATE alembic_version SET version_num = 'from the future'")
-    connection.close()
+    make_used(folder, "UPDATE alembic_version SET version_num = 'from the future'")
 
 
 BROKEN: dict[str, tuple[Callable[[Path], None], type[StoreError], str]] = {

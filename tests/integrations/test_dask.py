@@ -8,20 +8,16 @@ import pickletools
 import re
 import socket
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from handed_out import RunPython, check_where_fits_went, launched, recorded
 
 pytest.importorskip("distributed")
 
 from autotrack.client import Client
 from autotrack.integrations.dask import Token, is_within_reach
-from autotrack.records import Run
 from autotrack.tracking.transport import Parcel
-
-RunPython = Callable[..., Any]
 
 # No limit of memory: in-process workers would count what the whole process has.
 CLUSTER = """
@@ -36,18 +32,6 @@ def start(kind, **options):
 
 KINDS = pytest.mark.parametrize("kind", ["threads", "tcp", "processes"])
 """Workers in threads of the program, the same with Dask talking to itself through sockets, and in processes."""
-
-
-def launched(run_python: RunPython, folder: Path, text: str, *arguments: str, **variables: Any) -> str:
-    """What a script prints that is started under autotrack."""
-    script = folder / "program.py"
-    script.write_text(CLUSTER + text, "utf-8")
-    return str(run_python("-m", "autotrack", script, *arguments, **variables).stdout)
-
-
-def recorded(name: str = "") -> list[Run]:
-    """The runs in the test's store, of that name."""
-    return [run for run in Client().search_runs() if name in ("", run.info.run_name)]
 
 
 META = """
@@ -141,25 +125,9 @@ def test_fits_of_workers_belong_where_they_were_handed_out(
     run. All of it is recorded to the end, models too, in one session.
     """
     (tmp_path / "meta.py").write_text(META, "utf-8")
-    launched(run_python, tmp_path, FITS, kind, *ways)
-    runs = recorded()
-    assert Counter(run.info.run_name for run in runs) == {
-        "outer": 1,
-        **dict.fromkeys(ways, 1),
-        "Meta": len(ways),
-        "Ridge": len(ways),
-    }
-    assert {run.info.status for run in runs} == {"FINISHED"}
-    assert len({run.info.session_id for run in runs}) == 1
+    launched(run_python, tmp_path, CLUSTER + FITS, kind, *ways)
+    check_where_fits_went(*ways)
     assert not Client().get_fits(recorded("outer")[0].info.run_id)
-    for way in ways:
-        (run,) = recorded(way)
-        assert [fit.number for fit in Client().get_fits(run.info.run_id)] == [1, 2]
-        assert (run.data.params["alpha"], run.data.params["Ridge_2.alpha"]) == ("10", "20")
-        assert {model.name for model in run.outputs.model_outputs} == {"model", "model_2"}
-    for run in recorded("Ridge"):
-        assert run.data.params["alpha"] == "40"
-        assert len(run.outputs.model_outputs) == 1
 
 
 AT_ONCE = """
@@ -199,7 +167,7 @@ if __name__ == "__main__":
 @KINDS
 def test_two_runs_at_once_on_one_cluster_are_kept_apart(run_python: RunPython, tmp_path: Path, kind: str) -> None:
     """Of tasks that wait and work side by side each knows whose it is."""
-    launched(run_python, tmp_path, AT_ONCE, kind)
+    launched(run_python, tmp_path, CLUSTER + AT_ONCE, kind)
     assert Counter(run.info.run_name for run in recorded()) == {"A": 1, "B": 1, "Ridge": 1}
     for name, first in {"A": 1, "B": 11}.items():
         (run,) = recorded(name)
@@ -237,7 +205,7 @@ def test_an_estimator_of_the_main_program_is_recorded_in_workers(
     """Its class travels by value: in the worker it is made anew, and in the process of the scheduler, where it is
     there already, its methods are replaced.
     """
-    launched(run_python, tmp_path, OWN, kind)
+    launched(run_python, tmp_path, CLUSTER + OWN, kind)
     assert Counter(run.data.params["a"] for run in recorded("Own")) == {"1": 1, "2": 1, "10": 1, "20": 1}
 
 
@@ -477,7 +445,7 @@ def test_scheduler_and_workers_may_be_without_autotrack(run_python: RunPython, t
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "sitecustomize.py").write_text(NOWHERE, "utf-8")
-    assert launched(run_python, tmp_path, WITHOUT, str(elsewhere)).splitlines() == ["[0, 2, 4] []", "[]"]
+    assert launched(run_python, tmp_path, CLUSTER + WITHOUT, str(elsewhere)).splitlines() == ["[0, 2, 4] []", "[]"]
 
 
 TAKEN_APART = """

@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from handed_out import RunPython, check_where_fits_went, launched, recorded
 
 from autotrack.client import Client
-from autotrack.records import Run
 
 pytest.importorskip("sklearn")
-
-RunPython = Callable[..., Any]
-
-
-def launched(run_python: RunPython, folder: Path, text: str, *arguments: str, **variables: Any) -> str:
-    """What a script prints that is started under autotrack."""
-    script = folder / "program.py"
-    script.write_text(text, "utf-8")
-    return str(run_python("-m", "autotrack", script, *arguments, **variables).stdout)
-
-
-def recorded(name: str = "") -> list[Run]:
-    """The runs in the test's store, of that name."""
-    return [run for run in Client().search_runs() if name in ("", run.info.run_name)]
 
 
 POOLS = """
@@ -80,26 +64,8 @@ def test_fits_in_worker_processes_belong_where_they_were_handed_out(
     it is recorded to the end, in one session.
     """
     launched(run_python, tmp_path, POOLS, method)
-    runs = recorded()
-    assert Counter(run.info.run_name for run in runs) == {
-        "outer": 1,
-        "process": 1,
-        "pool": 1,
-        "executor": 1,
-        "Meta": 3,
-        "Ridge": 3,
-    }
-    assert {run.info.status for run in runs} == {"FINISHED"}
-    assert len({run.info.session_id for run in runs}) == 1
+    check_where_fits_went("process", "pool", "executor")
     assert not recorded("outer")[0].data.params
-    for name in ("process", "pool", "executor"):
-        run = recorded(name)[0]
-        assert [fit.number for fit in Client().get_fits(run.info.run_id)] == [1, 2]
-        assert (run.data.params["alpha"], run.data.params["Ridge_2.alpha"]) == ("10", "20")
-        assert {model.name for model in run.outputs.model_outputs} == {"model", "model_2"}
-    for run in recorded("Ridge"):
-        assert run.data.params["alpha"] == "40"
-        assert len(run.outputs.model_outputs) == 1
 
 
 API = """

@@ -72,7 +72,7 @@ def evaluate(estimator: Any, sample: Sample, seconds: float) -> Evaluation:
     single_threaded(estimator)
     _let_go_of_mlflow(estimator)
     used = _within_budget(estimator, sample, seconds)
-    predictions = _predicted(estimator.predict, used.data)
+    predictions = _asked(estimator.predict, used.data)
     result = Evaluation(rows=used.rows, predictions=predictions, used=used)
     if used.target is None or rows_of(predictions) != used.rows:
         no_target = "the fit was given no target to compare predictions with"
@@ -90,9 +90,14 @@ def evaluate(estimator: Any, sample: Sample, seconds: float) -> Evaluation:
     return result
 
 
-def _predicted(predict: Callable[[Any], Any], data: Any) -> Any:
+def _asked(method: Callable[..., Any], *data: Any) -> Any:
+    """What a method of the estimator's gives.
+
+    Raises:
+        CannotPredictError: It refuses.
+    """
     try:
-        return predict(data)
+        return method(*data)
     except PREDICTING_ERRORS as error:
         if is_of_import(error):
             raise
@@ -126,7 +131,7 @@ def _within_budget(estimator: Any, sample: Sample, seconds: float) -> Sample:
     if probe is None:
         return sample
     begin = time.perf_counter()
-    _predicted(estimator.predict, probe.data)
+    _asked(estimator.predict, probe.data)
     each = (time.perf_counter() - begin) / probe.rows
     affordable = max(PROBE_ROWS, int(seconds / 4 / each)) if each > 0 else sample.rows
     return sample if affordable >= sample.rows else _thinned(sample, affordable) or probe
@@ -232,7 +237,7 @@ def _score_probabilities(estimator: Any, used: Sample, result: Evaluation) -> No
         _skip_figures(result, "the estimator has no predict_proba for two classes", *CURVES)
         return
     try:
-        proba = _predicted(estimator.predict_proba, used.data)
+        proba = _asked(estimator.predict_proba, used.data)
     except CannotPredictError:
         return
     present = set(_as_list(used.target))
@@ -315,8 +320,6 @@ def _own_score(estimator: Any, used: Sample, kind: str, result: Evaluation) -> N
     if score is None:
         return
     try:
-        result.metrics["training_score"] = float(score(used.data, used.target))
-    except PREDICTING_ERRORS as error:  # some take arrays alone
-        if is_of_import(error):
-            raise
-        result.skipped["training_score"] = f"the estimator's own score fails: {type(error).__name__}: {error}"[:200]
+        result.metrics["training_score"] = float(_asked(score, used.data, used.target))
+    except (CannotPredictError, ValueError, TypeError) as error:  # some take arrays alone; what it gives is no number
+        result.skipped["training_score"] = f"the estimator's own score fails: {error}"[:200]
