@@ -23,6 +23,7 @@ def replacing(target: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         yield draft
         os.replace(draft, target)
-    finally:
+    except BaseException:
         with contextlib.suppress(OSError):
             draft.unlink()
+        raise

@@ -17,6 +17,11 @@ def blocks(stream: Any) -> Iterator[bytes]:
         yield block
 
 
+def sha256_of_bytes(data: bytes) -> str:
+    """Hash of some content, in hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
 def sha256_of(file: Path) -> str:
     """Hash of a file's content, in hexadecimal digits."""
     digest = hashlib.sha256()

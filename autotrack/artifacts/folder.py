@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, NamedTuple
 
 from autotrack.artifacts.paths import folder_of
@@ -80,8 +81,7 @@ class LocalFiles:
     def writer(self, path: str) -> Iterator[IO[bytes]]:
         """A file that appears when the block ends, and not at all where it fails."""
         target = self._at(path)
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        with replacing(target) as draft, open(draft, "wb") as out:
+        with replacing(target) as draft, _created(draft) as out:
             yield out
 
     def read(self, path: str) -> bytes:
@@ -114,3 +114,12 @@ class LocalFiles:
             return Entry(entry.name, False, entry.stat().st_size)
         except OSError:  # a link that leads nowhere
             return Entry(entry.name, False, None)
+
+
+def _created(file: Path) -> IO[bytes]:
+    """A new file, and the folders that lead to it; mostly they are there."""
+    try:
+        return file.open("wb")
+    except FileNotFoundError:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return file.open("wb")

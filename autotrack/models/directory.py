@@ -13,10 +13,27 @@ from pathlib import Path
 from autotrack import clock
 from autotrack.errors import AlreadyExistsError, ArtifactError, ModelFormatError
 from autotrack.models.mlmodel import FILE_NAME, Model
-from autotrack.streams import sha256_of
+from autotrack.streams import sha256_of, sha256_of_bytes
 
 FORMAT_VERSION = 1
 """Version of what stands under `autotrack` in MLmodel."""
+
+
+class Draft:
+    """A model's directory in memory, for whoever stores it elsewhere at once: no file is made that nobody keeps.
+
+    Attributes:
+        files: Content of each file by its name, but for MLmodel.
+    """
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+
+    def fill(self, files: dict[str, bytes], model: Model, version: str) -> None:
+        """Take the files, and note in the model what `seal` notes of a directory."""
+        self.files = files
+        hashes = {name: sha256_of_bytes(files[name]) for name in sorted(files)}
+        _note_content(model, hashes, sum(map(len, files.values())), version)
 
 
 @contextmanager
@@ -62,10 +79,14 @@ def seal(directory: Path, model: Model, version: str) -> None:
     """
     files = files_of(directory)
     hashes = {file.relative_to(directory).as_posix(): sha256_of(file) for file in files}
-    model.model_size_bytes = sum(file.stat().st_size for file in files)
+    _note_content(model, hashes, sum(file.stat().st_size for file in files), version)
+    model.save(directory)
+
+
+def _note_content(model: Model, hashes: dict[str, str], size: int, version: str) -> None:
+    model.model_size_bytes = size
     digest = content_digest(model, hashes)
     model.autotrack = {"format": FORMAT_VERSION, "version": version, "digest": digest, "files": hashes}
-    model.save(directory)
 
 
 def verify(directory: Path, model: Model) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from autotrack.errors import InvalidArgumentError
@@ -13,28 +12,24 @@ EXAMPLE = "input_example.json"
 SERVING = "serving_input_example.json"
 
 
-def write(directory: Path, example: Any) -> dict[str, Any]:
-    """Write an example's two files.
+def files_of(example: Any) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """An example's two files, and what MLmodel says of it (`saved_input_example_info`).
 
     Args:
-        directory: Where to.
         example: DataFrame, array, sparse matrix (csr or csc), dict, list or scalar of plain values.
-
-    Returns:
-        What MLmodel says of it (`saved_input_example_info`).
 
     Raises:
         InvalidArgumentError: It has no form in JSON.
     """
     content, serving, kind = _forms(example)
+    files = {}
     for name, form in ((EXAMPLE, content), (SERVING, serving)):
         try:
-            text = json.dumps(form, default=_plain)
+            files[name] = json.dumps(form, default=_plain).encode()
         except (TypeError, ValueError) as error:
             expected = f"a DataFrame, array, sparse matrix, dict or list of plain values ({error})"
             raise InvalidArgumentError("input_example", type(example).__qualname__, expected) from None
-        (directory / name).write_text(text, "utf-8")
-    return {"artifact_path": EXAMPLE, "serving_input_path": SERVING, **kind}
+    return files, {"artifact_path": EXAMPLE, "serving_input_path": SERVING, **kind}
 
 
 def _forms(example: Any) -> tuple[Any, Any, dict[str, Any]]:

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib import metadata
-from pathlib import Path
 
 from autotrack.models.mlmodel import yaml_text
 
@@ -58,8 +57,13 @@ def requirements_of(modules: Iterable[str], always: Iterable[str] = ()) -> list[
     return sorted(name if version is None else f"{name}=={version}" for name, version in pinned)
 
 
-def write(directory: Path, requirements: list[str]) -> None:
-    """Write `requirements.txt`, `python_env.yaml` and `conda.yaml`, as MLflow's `--env-manager` reads them."""
+def files_of(requirements: list[str]) -> dict[str, bytes]:
+    """Content of `requirements.txt`, `python_env.yaml` and `conda.yaml`, as MLflow's `--env-manager` reads them."""
+    return dict(_files_of(tuple(requirements)))
+
+
+@lru_cache(maxsize=64)
+def _files_of(requirements: tuple[str, ...]) -> dict[str, bytes]:
     python = platform.python_version()
     pip = installed_version("pip")
     builders = [(name, installed_version(name)) for name in ("pip", "setuptools", "wheel")]
@@ -72,8 +76,11 @@ def write(directory: Path, requirements: list[str]) -> None:
         "name": "mlflow-env",
         "channels": ["conda-forge"],
         # Not pinned exactly: conda-forge has a new pip later than the package index.
-        "dependencies": [f"python={python}", f"pip<={pip}" if pip else "pip", {"pip": requirements}],
+        "dependencies": [f"python={python}", f"pip<={pip}" if pip else "pip", {"pip": list(requirements)}],
     }
-    (directory / REQUIREMENTS).write_text("".join(f"{line}\n" for line in requirements), "utf-8")
-    for name, content in ((PYTHON_ENV, python_env), (CONDA, conda)):
-        (directory / name).write_text(yaml_text(content), "utf-8")
+    texts = {
+        REQUIREMENTS: "".join(f"{line}\n" for line in requirements),
+        PYTHON_ENV: yaml_text(python_env),
+        CONDA: yaml_text(conda),
+    }
+    return {name: text.encode() for name, text in texts.items()}

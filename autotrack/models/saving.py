@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from typing import Any, Literal
 from autotrack import __version__
 from autotrack.errors import ArtifactError, InvalidArgumentError
 from autotrack.models import examples, requirements
-from autotrack.models.directory import new_directory, seal
+from autotrack.models.directory import Draft, new_directory, seal
 from autotrack.models.mlmodel import Model
 from autotrack.models.signature import Signature
 from autotrack.models.snapshot import Snapshot, take_snapshot
@@ -29,7 +29,7 @@ Paths = Iterable[str | os.PathLike[str]]
 class SaveOptions:
     """What every flavor's `save_model` is given besides the model; its docstring tells the meaning of each."""
 
-    path: str | os.PathLike[str]
+    path: str | os.PathLike[str] | Draft
     signature: Signature | Literal[False] | None
     input_example: Any
     metadata: dict[str, Any] | None
@@ -52,12 +52,16 @@ class SaveOptions:
             return infer(self.input_example)
         return self.signature or None
 
-    def write(self, model: Model, write_files: Callable[[Path], None], found: Callable[[], list[str]]) -> Model:
+    def write(
+        self, model: Model, files: dict[str, bytes], copy: Callable[[Path], None], found: Callable[[], list[str]]
+    ) -> Model:
         """Make the model's directory: the flavor's files, the environment's, the example, and MLmodel last.
 
         Args:
             model: Its size, hashes and example are set.
-            write_files: Writes the flavor's files into the folder that it is given.
+            files: The flavor's files.
+            copy: Copies files of the program's that go with the model into the folder that it is given. Not called for
+                a `Draft`, which nobody asks for where there are any (`copies_files`).
             found: Finds the requirements; not called where they were given.
 
         Raises:
@@ -66,13 +70,25 @@ class SaveOptions:
             InvalidArgumentError: The example has no form in JSON, or the file of requirements cannot be read.
         """
         needed = requirement_lines(found, self.pip_requirements, self.extra_pip_requirements)
-        with new_directory(self.path) as draft:
-            write_files(draft)
-            requirements.write(draft, needed)
-            if self.input_example is not None:
-                model.saved_input_example_info = examples.write(draft, self.input_example)
-            seal(draft, model, __version__)
+        content = {**files, **requirements.files_of(needed)}
+        if self.input_example is not None:
+            example, model.saved_input_example_info = examples.files_of(self.input_example)
+            content.update(example)
+        if isinstance(self.path, Draft):
+            self.path.fill(content, model, __version__)
+            return model
+        with new_directory(self.path) as directory:
+            for name, data in content.items():
+                (directory / name).parent.mkdir(exist_ok=True)
+                (directory / name).write_bytes(data)
+            copy(directory)
+            seal(directory, model, __version__)
         return model
+
+
+def copies_files(options: Mapping[str, Any]) -> bool:
+    """Whether a flavor's `save_model`, given these options, copies files of the program's into the model."""
+    return any(options.get(name) for name in ("code_paths", "artifacts"))
 
 
 def snapshot_of(argument: str, model: object) -> Snapshot:
@@ -125,31 +141,27 @@ def requirement_lines(
     return [line.strip() for line in (*lines, *extra) if line.strip()]
 
 
-def copy_code(draft: Path, code_paths: Paths | None) -> str | None:
-    """Copy the user's modules and packages into a model directory.
-
-    Returns:
-        The folder's name, None where there is nothing to copy.
-
-    Raises:
-        InvalidArgumentError: One of the paths is not there.
-    """
-    if code_paths is None:
-        return None
-    copy_files(draft / CODE, {Path(path).resolve().name: path for path in code_paths}, "code_paths")
-    return CODE
+def code_folder(code_paths: Paths | None) -> str | None:
+    """Name of the folder for the user's modules; None where there is none."""
+    return None if code_paths is None else CODE
 
 
-def note_code(draft: Path, model: Model, code_paths: Paths | None) -> None:
-    """Copy the user's modules, and tell each flavor where they are.
-
-    Raises:
-        InvalidArgumentError: One of the paths is not there.
-    """
-    code = copy_code(draft, code_paths)
+def note_code(model: Model, code_paths: Paths | None) -> None:
+    """Tell each flavor where the user's modules are."""
+    code = code_folder(code_paths)
     if code is not None:
         for settings in model.flavors.values():
             settings["code"] = code
+
+
+def copy_code(code_paths: Paths | None, directory: Path) -> None:
+    """Copy the user's modules and packages into a model directory.
+
+    Raises:
+        InvalidArgumentError: One of the paths is not there.
+    """
+    if code_paths is not None:
+        copy_files(directory / CODE, {Path(path).resolve().name: path for path in code_paths}, "code_paths")
 
 
 def copy_files(folder: Path, paths: dict[str, str | os.PathLike[str]], argument: str) -> None:

@@ -12,7 +12,7 @@ import math
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,10 @@ from autotrack.artifacts import Artifacts
 from autotrack.errors import InvalidArgumentError
 from autotrack.models import Model, Signature, Snapshot, infer_signature
 from autotrack.models import load_model as load_local_model
-from autotrack.models.directory import content_digest
+from autotrack.models.directory import Draft, content_digest
 from autotrack.models.flavors import FLAVORS, flavor_of
-from autotrack.models.mlmodel import PYFUNC
-from autotrack.models.saving import requirement_lines
+from autotrack.models.mlmodel import FILE_NAME, PYFUNC
+from autotrack.models.saving import copies_files, requirement_lines
 from autotrack.records import LoggedModel
 from autotrack.tracking import current_run, model_registry
 from autotrack.tracking.cost import storing
@@ -141,7 +141,7 @@ class _TokenInside(Exception):
 def _saved(
     models: Artifacts, folder: str | None, flavor: str, model: Any, unasked: bool = False, **options: Any
 ) -> tuple[str, Model]:
-    """Save a model in a temporary place, then move the whole directory among the models; MLmodel comes last.
+    """Store a model among the models; MLmodel comes last. From memory, unless files of the program's go with it.
 
     Without a folder's name it is that of the content's digest, and what is there already is not stored again.
 
@@ -149,32 +149,32 @@ def _saved(
         _TokenInside: Nobody has asked to store it, and it takes a token along: a global of a class of `__main__`.
     """
     row = next(row for row in FLAVORS if row.name == flavor)
-    with _scratch() as place:
-        draft = place / "model"
+    with _scratch() if copies_files(options) else nullcontext() as place:
+        draft = Draft() if place is None else place / "model"
         saved = row.load().save_model(model, draft, **options)
-        if unasked:
-            _refuse_tokens(draft)
-        if _take_secrets_out(saved):
-            saved.save(draft)
-        if folder is None:
-            folder = str(saved.digest)[:32]
-            if models.exists(f"{folder}/MLmodel"):
-                return folder, saved
-        main = draft / "MLmodel"
-        content = main.read_bytes()
-        main.unlink()
-        models.put_folder(draft, folder)
-        models.put_bytes(f"{folder}/MLmodel", content)
+        if unasked and isinstance(draft, Draft):
+            _refuse_tokens(draft.files)
+        _take_secrets_out(saved)
+        folder = folder or str(saved.digest)[:32]
+        main = f"{folder}/{FILE_NAME}"
+        if not models.exists(main):
+            content = saved.to_yaml().encode()
+            if isinstance(draft, Draft):
+                for name, data in draft.files.items():
+                    models.put_bytes(f"{folder}/{name}", data)
+            else:
+                (draft / FILE_NAME).unlink()
+                models.put_folder(draft, folder)
+            models.put_bytes(main, content)
     return folder, saved
 
 
-def _refuse_tokens(draft: Path) -> None:
-    for file in draft.rglob("*.p*"):
-        if file.suffix in CODE and file.is_file():
-            with file.open("rb") as opened:
-                text = opened.read(MAX_SEARCHED).decode("latin-1")
+def _refuse_tokens(files: Mapping[str, bytes]) -> None:
+    for name, data in files.items():
+        if name.endswith(CODE):
+            text = data[:MAX_SEARCHED].decode("latin-1")
             if redact_shapes(text) != text:
-                raise _TokenInside(file.relative_to(draft).as_posix())
+                raise _TokenInside(name)
 
 
 @contextmanager
@@ -289,22 +289,17 @@ def _without_secrets(options: Mapping[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def _take_secrets_out(model: Model) -> bool:
-    """Take secrets out of the settings that an MLmodel holds for a model.
-
-    Returns:
-        Whether there was one.
-    """
+def _take_secrets_out(model: Model) -> None:
+    """Take secrets out of the settings that an MLmodel holds for a model."""
     flavor = model.flavors.get(PYFUNC, {})
     found = {key: flavor[key] for key in ("config", "artifacts") if isinstance(flavor.get(key), Mapping)}
     if not secret_in(found):
-        return False
+        return
     flavor.update(redact_mapping(found))
     if secret := secret_in(found.get("config", {})):
         console.say(f"model_config is stored without the secret in {secret!r}; have the model read the environment")
     noted = dict(model.autotrack or {})
     model.autotrack = {**noted, "digest": content_digest(model, noted.get("files", {}))}
-    return True
 
 
 def load_model(model_uri: Any, trusted: bool = False) -> Any:

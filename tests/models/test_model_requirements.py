@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from importlib import metadata
-from pathlib import Path
 
 import yaml
 
@@ -35,15 +34,15 @@ def test_local_version_labels_are_left_out() -> None:
     assert "+" not in (requirements.installed_version("torch") or "")
 
 
-def test_the_files_are_those_that_environment_managers_read(tmp_path: Path) -> None:
+def test_the_files_are_those_that_environment_managers_read() -> None:
     """requirements.txt, python_env.yaml and conda.yaml have the keys of MLflow's."""
-    requirements.write(tmp_path, ["numpy==1", "skops"])
-    assert (tmp_path / "requirements.txt").read_text() == "numpy==1\nskops\n"
-    python_env = yaml.safe_load((tmp_path / "python_env.yaml").read_text())
+    files = requirements.files_of(["numpy==1", "skops"])
+    assert files["requirements.txt"] == b"numpy==1\nskops\n"
+    python_env = yaml.safe_load(files["python_env.yaml"])
     assert python_env["python"] == platform.python_version()
     assert python_env["dependencies"] == ["-r requirements.txt"]
     assert {line.partition("==")[0] for line in python_env["build_dependencies"]} == {"pip", "setuptools", "wheel"}
-    conda = yaml.safe_load((tmp_path / "conda.yaml").read_text())
+    conda = yaml.safe_load(files["conda.yaml"])
     assert conda["channels"] == ["conda-forge"]
     assert conda["dependencies"][0] == f"python={platform.python_version()}"
     assert conda["dependencies"][2] == {"pip": ["numpy==1", "skops"]}

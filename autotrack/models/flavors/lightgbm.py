@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,10 +19,11 @@ from autotrack.errors import InvalidArgumentError, ModelFormatError
 from autotrack.models import plain
 from autotrack.models.boosters import check_text
 from autotrack.models.clusters import local_form
+from autotrack.models.directory import Draft
 from autotrack.models.mlmodel import PYFUNC, Model
 from autotrack.models.requirements import requirements_of
 from autotrack.models.safety import UNREADABLE, file_inside, read_verified
-from autotrack.models.saving import Paths, SaveOptions, loader_settings, note_code
+from autotrack.models.saving import Paths, SaveOptions, copy_code, loader_settings, note_code
 from autotrack.models.signature import Signature, infer_signature
 from autotrack.models.skops_writer import NotHeldError, dumps
 from autotrack.models.snapshot import Snapshot
@@ -46,7 +48,7 @@ STATE_VERSION = 1
 
 def save_model(
     lgb_model: Any,
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Draft,
     *,
     signature: Signature | Literal[False] | None = None,
     input_example: Any = None,
@@ -65,7 +67,7 @@ def save_model(
 
     Args:
         lgb_model: The model, or a snapshot of it.
-        path: The directory to make. It appears when all is written.
+        path: The directory to make, which appears when all is written; or a `Draft`, to have it in memory.
         signature: What the model takes and gives. By default inferred from `input_example` and the prediction for it,
             where one is given; False: none.
         input_example: A few rows of input, stored beside the model.
@@ -94,14 +96,9 @@ def save_model(
     model = options.new_model()
     model.add_flavor(PYFUNC, **loader_settings(LOADER, data=config["data"]))
     model.add_flavor(FLAVOR, **config)
+    note_code(model, code_paths)
     model.signature = options.signature_by(lambda example: infer_signature(example, native.predict(example)))
-
-    def write_files(draft: Path) -> None:
-        for name, content in files.items():
-            (draft / name).write_bytes(content)
-        note_code(draft, model, code_paths)
-
-    return options.write(model, write_files, lambda: _requirements(native, config))
+    return options.write(model, files, partial(copy_code, code_paths), partial(_requirements, native, config))
 
 
 def _class_of(native: Any) -> str:

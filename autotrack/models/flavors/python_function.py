@@ -15,17 +15,19 @@ import os
 import pickle
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal, NamedTuple
 
 from autotrack.errors import InvalidArgumentError, ModelFormatError, UntrustedModelError
 from autotrack.models import python_model as own
+from autotrack.models.directory import Draft
 from autotrack.models.mlmodel import PYFUNC, Model
 from autotrack.models.python_model import FunctionModel, ObjectModel, PythonModelContext
 from autotrack.models.requirements import requirements_of
 from autotrack.models.safety import UNREADABLE, allows_pickle, file_inside, read_verified, verify_folder
-from autotrack.models.saving import Paths, SaveOptions, copy_code, copy_files, loader_settings
+from autotrack.models.saving import Paths, SaveOptions, code_folder, copy_code, copy_files, loader_settings
 from autotrack.models.signature import Signature, infer_signature
 from autotrack.models.snapshot import PICKLING_ERRORS, Snapshot
 from autotrack.models.unpickling import add_code, load_pickle
@@ -48,7 +50,7 @@ class _Source(NamedTuple):
 
 def save_model(
     python_model: Any,
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Draft,
     *,
     artifacts: Mapping[str, str | os.PathLike[str]] | None = None,
     code_paths: Paths | None = None,
@@ -66,7 +68,7 @@ def save_model(
 
     Args:
         python_model: The model; it is stored with cloudpickle.
-        path: The directory to make. It appears when all is written.
+        path: The directory to make, which appears when all is written; or a `Draft`, to have it in memory.
         artifacts: Files and folders (paths or URIs) by name; copied, and found again in `context.artifacts`.
         code_paths: Files and folders with the user's own modules; copied, and importable when the model is loaded.
         model_config: Plain settings, found again in `context.model_config`.
@@ -97,18 +99,21 @@ def save_model(
     sources = {name: _Source(str(uri), local_path(uri)) for name, uri in (artifacts or {}).items()}
     model = options.new_model()
     model.signature = options.signature_by(lambda example: _inferred(instance, sources, model_config, example))
+    places = {name: f"{ARTIFACTS}/{_folder_name(name)}/{source.path.name}" for name, source in sources.items()}
+    settings: dict[str, Any] = {"code": code_folder(code_paths)}
+    if sources:
+        settings["artifacts"] = {name: {"path": places[name], "uri": sources[name].uri} for name in sources}
+    if model_config:
+        settings["config"] = model_config
+    marked = {"python_model": PICKLE_FILE, "cloudpickle_version": _cloudpickle().__version__, "streamable": False}
+    model.add_flavor(PYFUNC, **loader_settings(LOADER, **marked, **settings))
 
-    def write_files(draft: Path) -> None:
-        (draft / PICKLE_FILE).write_bytes(content)
-        settings: dict[str, Any] = {"code": copy_code(draft, code_paths)}
-        if sources:
-            settings["artifacts"] = _copied(draft, sources)
-        if model_config:
-            settings["config"] = model_config
-        marked = {"python_model": PICKLE_FILE, "cloudpickle_version": _cloudpickle().__version__, "streamable": False}
-        model.add_flavor(PYFUNC, **loader_settings(LOADER, **marked, **settings))
+    def copy(directory: Path) -> None:
+        copy_code(code_paths, directory)
+        for name, place in places.items():
+            copy_files((directory / place).parent, {sources[name].path.name: sources[name].path}, "artifacts")
 
-    return options.write(model, write_files, lambda: requirements_of(modules, ["cloudpickle"]))
+    return options.write(model, {PICKLE_FILE: content}, copy, partial(requirements_of, modules, ["cloudpickle"]))
 
 
 def _inferred(
@@ -117,16 +122,6 @@ def _inferred(
     context = PythonModelContext({name: str(source.path) for name, source in sources.items()}, model_config)
     instance.load_context(context)
     return infer_signature(example, _Predictor(instance, context).predict(example, {}))
-
-
-def _copied(draft: Path, sources: dict[str, _Source]) -> dict[str, dict[str, str]]:
-    """Copy the artifacts into the model's directory, and tell where each is, for MLmodel."""
-    notes = {}
-    for name, source in sources.items():
-        relative = f"{ARTIFACTS}/{_folder_name(name)}/{source.path.name}"
-        copy_files((draft / relative).parent, {source.path.name: source.path}, "artifacts")
-        notes[name] = {"path": relative, "uri": source.uri}
-    return notes
 
 
 def _folder_name(name: str) -> str:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from autotrack.errors import InvalidArgumentError, ModelFormatError
+from autotrack.models.directory import Draft
 from autotrack.models.mlmodel import PYFUNC, Model
 from autotrack.models.requirements import requirements_of
-from autotrack.models.saving import Paths, SaveOptions, loader_settings, note_code, snapshot_of
+from autotrack.models.saving import Paths, SaveOptions, copy_code, loader_settings, note_code, snapshot_of
 from autotrack.models.signature import Signature, infer_signature
 from autotrack.models.skops_writer import NotHeldError, dumps
 from autotrack.models.snapshot import Snapshot
@@ -34,7 +36,7 @@ PREDICT_FUNCTIONS = ("predict", "predict_proba", "predict_log_proba", "predict_j
 
 def save_model(
     sk_model: Any,
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Draft,
     *,
     signature: Signature | Literal[False] | None = None,
     input_example: Any = None,
@@ -52,7 +54,7 @@ def save_model(
 
     Args:
         sk_model: The estimator; or a `Snapshot`, which is restored here.
-        path: The directory to make. It appears when all is written.
+        path: The directory to make, which appears when all is written; or a `Draft`, to have it in memory.
         signature: What the model takes and gives. By default inferred from `input_example` and the prediction for it,
             where one is given; False: none.
         input_example: A few rows of input, stored beside the model.
@@ -89,13 +91,11 @@ def save_model(
         settings = loader_settings(LOADER, model_path=config["pickled_model"], predict_fn=pyfunc_predict_fn)
         model.add_flavor(PYFUNC, **settings)
     model.add_flavor(FLAVOR, **config)
+    note_code(model, code_paths)
     model.signature = options.signature_by(lambda example: _inferred(estimator, pyfunc_predict_fn, example))
-
-    def write_files(draft: Path) -> None:
-        (draft / config["pickled_model"]).write_bytes(content)
-        note_code(draft, model, code_paths)
-
-    return options.write(model, write_files, lambda: _requirements(snapshot, config["serialization_format"]))
+    files = {config["pickled_model"]: content}
+    needed = partial(_requirements, snapshot, config["serialization_format"])
+    return options.write(model, files, partial(copy_code, code_paths), needed)
 
 
 def _inferred(estimator: Any, function: str, example: Any) -> Signature | None:

@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from autotrack.errors import InvalidArgumentError
 from autotrack.models import tensors
+from autotrack.models.directory import Draft
 from autotrack.models.exporting import NotExportedError, exported
 from autotrack.models.mlmodel import PYFUNC, Model
 from autotrack.models.modules import MODULE_FILE, load_module, load_program, module_bytes
 from autotrack.models.requirements import requirements_of
 from autotrack.models.safety import UNREADABLE, allows_pickle, file_inside, read_verified
-from autotrack.models.saving import Paths, SaveOptions, copy_code, loader_settings
+from autotrack.models.saving import Paths, SaveOptions, code_folder, copy_code, loader_settings
 from autotrack.models.signature import Signature, infer_signature
 from autotrack.models.snapshot import Snapshot
 from autotrack.models.torch_data import arguments_of, batch_of, plain_output
@@ -38,7 +40,7 @@ WEIGHTS_FILE = "model.safetensors"
 
 def save_model(
     pytorch_model: Any,
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Draft,
     *,
     signature: Signature | Literal[False] | None = None,
     input_example: Any = None,
@@ -55,7 +57,7 @@ def save_model(
 
     Args:
         pytorch_model: A `torch.nn.Module`, compiled or not, or a snapshot of one.
-        path: The directory to make. It appears when all is written.
+        path: The directory to make, which appears when all is written; or a `Draft`, to have it in memory.
         signature: What the model takes and gives. By default inferred from `input_example` and the output for it,
             where one is given; False: none.
         input_example: What `forward` takes: a tensor, array or DataFrame (as float32); a tuple of tensors for several
@@ -90,19 +92,13 @@ def save_model(
     files, notes, output = _forms(module, serialization_format, input_example)
     model = options.new_model()
     model.signature = options.signature_by(lambda example: _signature_of(example, output))
-
-    def write_files(draft: Path) -> None:
-        (draft / DATA).mkdir()
-        for name, content in files.items():
-            (draft / DATA / name).write_bytes(content)
-        code = copy_code(draft, code_paths)
-        # An exported program stays on the device that it was exported on.
-        device = "cpu" if PROGRAM_FILE in files else None
-        settings = loader_settings(LOADER, data=DATA, config={"device": device}, code=code)
-        model.add_flavor(PYFUNC, **settings)
-        model.add_flavor(FLAVOR, model_data=DATA, pytorch_version=str(torch.__version__), code=code, **notes)
-
-    return options.write(model, write_files, lambda: _requirements(module))
+    code = code_folder(code_paths)
+    # An exported program stays on the device that it was exported on.
+    device = "cpu" if PROGRAM_FILE in files else None
+    model.add_flavor(PYFUNC, **loader_settings(LOADER, data=DATA, config={"device": device}, code=code))
+    model.add_flavor(FLAVOR, model_data=DATA, pytorch_version=str(torch.__version__), code=code, **notes)
+    inside = {f"{DATA}/{name}": content for name, content in files.items()}
+    return options.write(model, inside, partial(copy_code, code_paths), partial(_requirements, module))
 
 
 def _module_of(given: Any) -> Any:
