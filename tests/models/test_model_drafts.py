@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pinned
 import pytest
 
 import autotrack
@@ -14,7 +15,6 @@ from autotrack.models import load_model, save_model
 from autotrack.models.directory import Draft
 from autotrack.models.flavors import flavor_of
 from autotrack.testing import TemporaryStore
-from tests.models import pinned
 
 IN_MEMORY = sorted(set(pinned.MODELS) - {"python-model"})
 """The Python model copies a file of the program's."""
