@@ -8,12 +8,12 @@ and the result says so.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from autotrack.integrations.sklearn import estimators
+from autotrack.integrations.sklearn import estimators, scores
 from autotrack.tracking.behind import is_of_import
 from autotrack.tracking.fit_data import Sample, bytes_of, rows_of, sample_of
 
@@ -145,11 +145,13 @@ def _thinned(sample: Sample, rows: int) -> Sample | None:
 
 def _score_classifier(estimator: Any, used: Sample, predictions: Any, result: Evaluation) -> None:
     target, weights = used.target, used.weights
+    if _score_plain_labels(estimator, used, predictions, result):
+        return
     flat = bool(rows_of(target)) and _is_flat(target) and _is_flat(predictions)
     try:
         labels = _labels_of(target, predictions) if flat else []
         if 1 < len(labels) <= MAX_CLASSES and _have_weight(weights):
-            _score_labels(target, predictions, labels, weights, result)
+            _score_labels(_confusion_matrix(target, predictions, labels, weights), labels, result)
         else:
             _score_many_labels(target, predictions, weights, result)
     except (ValueError, TypeError) as error:
@@ -178,15 +180,29 @@ def _labels_of(target: Any, predictions: Any) -> list[Any]:
     return sorted({*_as_list(target), *_as_list(predictions)}, key=lambda label: (str(type(label)), label))
 
 
-def _score_labels(target: Any, predictions: Any, labels: list[Any], weights: Any, result: Evaluation) -> None:
-    """The confusion matrix, and what follows from it.
-
-    scikit-learn has a function for each of these, and each looks through the labels anew, which for few rows takes
-    longer than the fit.
-    """
+def _confusion_matrix(target: Any, predictions: Any, labels: list[Any], weights: Any) -> Any:
     from sklearn import metrics
 
-    matrix = metrics.confusion_matrix(target, predictions, labels=labels, sample_weight=weights)
+    return metrics.confusion_matrix(target, predictions, labels=labels, sample_weight=weights)
+
+
+def _score_plain_labels(estimator: Any, used: Sample, predictions: Any, result: Evaluation) -> bool:
+    """The same of labels that numpy alone can compare, which is what most targets are.
+
+    Returns:
+        Whether they are such.
+    """
+    labels = scores.labels_of(used.target, predictions)
+    weights = scores.weights_of(used.weights, used.rows)
+    if labels is None or weights is None or not 1 < len(labels.classes) <= MAX_CLASSES:
+        return False
+    _score_labels(scores.confusion_matrix(labels, weights), labels.classes.tolist(), result)
+    _score_probabilities(estimator, used, result, labels)
+    return True
+
+
+def _score_labels(matrix: Any, labels: list[Any], result: Evaluation) -> None:
+    """The confusion matrix, and what follows from it."""
     result.figures["confusion_matrix"] = {"labels": labels, "matrix": matrix.tolist()}
     right, true, predicted = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
     total = true.sum()
@@ -229,7 +245,7 @@ def _put(result: Evaluation, name: str, score: Callable[..., Any], *args: Any, *
         return
 
 
-def _score_probabilities(estimator: Any, used: Sample, result: Evaluation) -> None:
+def _score_probabilities(estimator: Any, used: Sample, result: Evaluation, labels: scores.Labels | None = None) -> None:
     from sklearn import metrics
 
     classes = getattr(estimator, "classes_", None)
@@ -246,6 +262,8 @@ def _score_probabilities(estimator: Any, used: Sample, result: Evaluation) -> No
         return
     if len(classes) > 2:
         _skip_figures(result, f"it is drawn for two classes, and there are {len(classes)}", *CURVES)
+    if labels is not None and _score_plain_probabilities(labels, classes, proba, used, result):
+        return
     _put(result, "log_loss", metrics.log_loss, used.target, proba, labels=classes, sample_weight=used.weights)
     if len(classes) == 2:
         _curves(used, proba[:, 1], classes[1], result)
@@ -262,6 +280,31 @@ def _score_probabilities(estimator: Any, used: Sample, result: Evaluation) -> No
         )
 
 
+def _score_plain_probabilities(
+    labels: scores.Labels, classes: Any, proba: Any, used: Sample, result: Evaluation
+) -> bool:
+    """The same in numpy alone.
+
+    Returns:
+        Whether it is for numpy to say.
+    """
+    import numpy
+
+    positions, weights = scores.positions_in(classes, labels), scores.weights_of(used.weights, used.rows)
+    if positions is None or proba.shape != (used.rows, len(classes)) or proba.dtype.kind != "f":
+        return False
+    loss = scores.log_loss(positions, proba, weights)
+    if loss is None or len(numpy.unique(positions[weights > 0])) < 2:
+        return False
+    result.metrics["training_log_loss"] = loss
+    if len(classes) == 2:
+        curve = scores.curve_of(positions == 1, proba[:, 1], weights)
+        _put_curves(scores.roc_of(curve), scores.precision_recall_of(curve), classes[1], result)
+    elif len(set(positions.tolist())) == len(classes):
+        result.metrics["training_roc_auc"] = scores.roc_auc_of_pairs(positions, proba)
+    return True
+
+
 def _as_list(values: Any) -> list[Any]:
     return list(values.tolist() if hasattr(values, "tolist") else values)
 
@@ -271,11 +314,17 @@ def _curves(used: Sample, positive: Any, label: Any, result: Evaluation) -> None
     from sklearn import metrics
 
     fpr, tpr, _ = metrics.roc_curve(used.target, positive, pos_label=label, sample_weight=used.weights)
-    _put(result, "roc_auc", metrics.auc, fpr, tpr)
-    result.figures["roc_curve"] = {"fpr": _spread(fpr), "tpr": _spread(tpr), "pos_label": str(label)}
     precision, recall, _ = metrics.precision_recall_curve(
         used.target, positive, pos_label=label, sample_weight=used.weights
     )
+    _put_curves((fpr, tpr), (precision, recall), label, result)
+
+
+def _put_curves(roc: tuple[Any, Any], precision_recall: tuple[Any, Any], label: Any, result: Evaluation) -> None:
+    fpr, tpr = roc
+    precision, recall = precision_recall
+    _put(result, "roc_auc", scores.area_under, fpr, tpr)
+    result.figures["roc_curve"] = {"fpr": _spread(fpr), "tpr": _spread(tpr), "pos_label": str(label)}
     result.figures["precision_recall_curve"] = {
         "precision": _spread(precision),
         "recall": _spread(recall),
@@ -293,20 +342,22 @@ def _spread(values: Any) -> list[float]:
 
 
 def _score_regressor(used: Sample, predictions: Any, result: Evaluation) -> None:
-    from sklearn import metrics
-
-    options = {"sample_weight": used.weights}
-    for name, score in _regression_scores(metrics):
-        _put(result, name, score, used.target, predictions, **options)
+    plain = scores.regression_scores(used.target, predictions, used.weights)
+    if plain is not None:
+        result.metrics.update({f"training_{name}": value for name, value in plain.items()})
+    else:
+        _score_outputs(used, predictions, result)
     squared = result.metrics.get("training_mean_squared_error")
     if squared is not None:
         result.metrics["training_root_mean_squared_error"] = squared**0.5
 
 
-def _regression_scores(metrics: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
-    yield "mean_squared_error", metrics.mean_squared_error
-    yield "mean_absolute_error", metrics.mean_absolute_error
-    yield "r2_score", metrics.r2_score
+def _score_outputs(used: Sample, predictions: Any, result: Evaluation) -> None:
+    """The same of several outputs, and of whatever else numpy alone does not judge."""
+    from sklearn import metrics
+
+    for score in (metrics.mean_squared_error, metrics.mean_absolute_error, metrics.r2_score):
+        _put(result, score.__name__, score, used.target, predictions, sample_weight=used.weights)
 
 
 def _own_score(estimator: Any, used: Sample, kind: str, result: Evaluation) -> None:
