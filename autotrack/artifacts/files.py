@@ -110,8 +110,6 @@ class Artifacts:
         checked = checked_path(path)
         digest, size = hashlib.sha256(), 0
         try:
-            if self._files.isdir(checked):
-                raise IsADirectoryError(None, "there is a folder of that name")
             with self._files.writer(checked) as out:
                 for block in blocks:
                     out.write(block)

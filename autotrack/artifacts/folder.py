@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from autotrack.artifacts.paths import folder_of
+from autotrack.artifacts.paths import IS_FOLDER, folder_of
 from autotrack.atomic import replacing
 from autotrack.errors import ArtifactError
 from autotrack.streams import blocks
@@ -81,6 +81,8 @@ class LocalFiles:
     def writer(self, path: str) -> Iterator[IO[bytes]]:
         """A file that appears when the block ends, and not at all where it fails."""
         target = self._at(path)
+        if os.path.isdir(target):
+            raise IsADirectoryError(None, IS_FOLDER)
         with replacing(target) as draft, _created(draft) as out:
             yield out
 

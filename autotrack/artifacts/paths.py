@@ -10,6 +10,9 @@ from urllib.parse import unquote, urlsplit
 
 from autotrack.errors import ArtifactError
 
+IS_FOLDER = "there is a folder of that name"
+"""Why a file cannot be written."""
+
 _FOREIGN = re.compile(r"[A-Za-z]:|[A-Za-z][A-Za-z0-9+.-]+:/")
 """How a drive or a URL begins."""
 

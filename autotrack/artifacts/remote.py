@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from autotrack.artifacts.folder import Entry
-from autotrack.artifacts.paths import shown
+from autotrack.artifacts.paths import IS_FOLDER, shown
 from autotrack.errors import ArtifactError
 
 UPLOADS_WHOLE = {"s3", "s3a", "gs", "gcs"}
@@ -105,6 +105,8 @@ class RemoteFiles:
     @contextmanager
     def writer(self, path: str) -> Iterator[IO[bytes]]:
         """A file that appears when the block ends, and not at all where it fails."""
+        if self.isdir(path):
+            raise IsADirectoryError(None, IS_FOLDER)
         for above in _folders_above(path):
             if self._fs.isfile(self._at(above)):
                 raise NotADirectoryError(None, f"{above!r} is a file, and no folder")
