@@ -25,6 +25,10 @@ WORSE = 'log_models="best": an earlier model of the run has a better score'
 """Why the model of a training call is left out."""
 
 
+MODEL_IS_LATE = "recording fell behind: the model is left out"
+"""The same, where too much waits."""
+
+
 def suffix_of(number: int) -> str:
     """What is put behind the names of what the second and later training calls of a run leave."""
     return f"_{number}" if number > 1 else ""

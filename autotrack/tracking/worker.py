@@ -112,6 +112,10 @@ class Worker:
         with self._lock:
             return len(self._jobs) + self._busy
 
+    def is_far_behind(self) -> bool:
+        """Whether so much waits that what is not worth its time should be left out, for the rest not to be refused."""
+        return len(self._jobs) > MAX_JOBS // 2
+
     def drain(self, seconds: float, progress: Callable[[str], None] | None = None) -> bool:
         """Wait until all jobs are done, without waiting for training calls.
 

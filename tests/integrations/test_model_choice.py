@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 import autotrack
 from autotrack.testing import TemporaryStore
+from autotrack.tracking import recorders, worker
 
 X, Y = load_iris(return_X_y=True)
 
@@ -71,3 +73,31 @@ def test_a_model_beyond_the_size_cap_is_left_out_and_the_run_says_so(
     assert run.info.status == "FINISHED"
     assert "the model is not recorded: larger than 20000 bytes" in run.info.degraded
     assert not run.outputs.model_outputs
+
+
+def test_where_recording_is_far_behind_models_are_left_out_first(
+    autotrack_store: TemporaryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loop of fits faster than their recording keeps its metrics; only where still more waits is all left out."""
+    release = threading.Event()
+    monkeypatch.setattr(worker, "MAX_JOBS", 8)
+    autotrack.autolog()
+    with autotrack.start_run() as first:
+        recorders.current().worker.submit(release.wait)  # type: ignore[arg-type]
+    for seed in range(12):
+        DecisionTreeClassifier(random_state=seed).fit(X, Y)
+    release.set()
+    autotrack.flush()
+    runs = [run for run in autotrack_store.runs() if run.info.run_id != first.info.run_id]
+    runs.sort(key=lambda run: int(run.data.params["random_state"]))
+    kept = [bool(autotrack_store.client.reader.models(run.info.run_id)) for run in runs]
+    scored = ["training_accuracy_score" in run.data.metrics for run in runs]
+    late = [run.info.degraded for run in runs]
+    models, metrics = kept.count(True), scored.count(True)
+    assert 0 < models < metrics < 12
+    assert kept == [True] * models + [False] * (12 - models)
+    assert scored == [True] * metrics + [False] * (12 - metrics)
+    assert set(late[:models]) == {""}
+    assert set(late[models:metrics]) == {"recording fell behind: the model is left out"}
+    assert all("model, training metrics and dataset are left out" in text for text in late[metrics:])
+    assert runs[models].data.tags["autotrack.skipped.model"] == "recording fell behind: the model is left out"

@@ -95,8 +95,9 @@ def after_fit(estimator: Any, training: Training, before: Before, options: Integ
     run = training.run
     if run is None:
         return
-    if options.log_models and before.secret:
-        run.degrade(f"the model is not recorded: it holds a secret, its parameter {before.secret[0]}")
+    no_model = _no_model(run, before) if options.log_models else behind.off("log_models")
+    if options.log_models and no_model:
+        run.degrade(no_model)
         options = msgspec.structs.replace(options, log_models=False)
     snapshot: Snapshot | NoSnapshot | None = None
     # Of a class of the user's no metrics are computed unasked: only for them it need not be pickled.
@@ -109,6 +110,7 @@ def after_fit(estimator: Any, training: Training, before: Before, options: Integ
         fit_id=training.fit_id,
         step=training.number - 1,
         options=options,
+        no_model=no_model,
         data=before.data,
         snapshot=snapshot if isinstance(snapshot, Snapshot) else None,
         results=dict(results) if type(results) is dict else None,
@@ -124,6 +126,17 @@ def after_fit(estimator: Any, training: Training, before: Before, options: Integ
         work.skip("training_metrics", f"no copy of the model to compute them with: {snapshot.reason}")
     size = (before.data.nbytes if before.data is not None else 0) + (work.snapshot.size if work.snapshot else 0)
     behind.submit(run, partial(do_behind, work), size, "model, training metrics and dataset")
+
+
+def _no_model(run: RunWriter, before: Before) -> str:
+    """Why the model of a fit is left out; empty where nothing speaks against it.
+
+    Of thousands of fits that take less time than their recording the metrics are what one wants, and a model takes
+    longest: where the worker is far behind it is left out, before all of a fit has to be.
+    """
+    if before.secret:
+        return f"the model is not recorded: it holds a secret, its parameter {before.secret[0]}"
+    return behind.MODEL_IS_LATE if run.recorder.worker.is_far_behind() else ""
 
 
 def _snapshot_of(estimator: Any) -> Snapshot | NoSnapshot:
@@ -152,6 +165,8 @@ class Behind(msgspec.Struct):
     refit: Any
     score: float | None = None
     """The best cross-validated score, of a search."""
+    no_model: str = ""
+    """Why the model is left out; empty where it is recorded."""
 
     def skip(self, what: str, reason: str) -> None:
         """Say that something of this fit is left out."""
@@ -169,7 +184,7 @@ def do_behind(work: Behind) -> None:
     """The dataset, the trials, the training metrics, the figures' data and the model of one fit."""
     describe_behind(work)
     if not work.options.log_models:
-        work.skip("model", behind.off("log_models"))
+        work.skip("model", work.no_model)
     if work.options.log_training_metrics == "none":
         work.skip("training_metrics", behind.off("log_training_metrics"))
     snapshot = work.snapshot
