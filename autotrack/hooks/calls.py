@@ -83,14 +83,24 @@ raises what the original raised; code after it runs after the call."""
 class Entry:
     """A handler on one layer, on behalf of one integration."""
 
-    __slots__ = ("after", "before", "handler", "health", "live", "order", "owner")
+    __slots__ = ("after", "before", "handler", "health", "live", "order", "owner", "unless")
 
-    def __init__(self, owner: object, health: guard.Health, handler: Handler, order: int, target: str) -> None:
+    def __init__(
+        self,
+        owner: object,
+        health: guard.Health,
+        handler: Handler,
+        order: int,
+        target: str,
+        unless: Callable[[], bool] | None = None,
+    ) -> None:
         self.owner = owner
         """The patcher that added it."""
         self.health = health
         self.handler = handler
         self.order = order
+        self.unless = unless
+        """While it holds, calls are made as if nobody watched them."""
         self.live = True
         """False from the moment it is taken off: a call in flight then ends without its part after."""
         self.before = f"{target}, before the call"
@@ -257,10 +267,10 @@ def due(entries: tuple[Entry, ...], instance: Any) -> tuple[Entry, ...]:
     if event is _QUIET:
         return ()
     for entry in entries:
-        if entry.health.broken:
-            entries = tuple(entry for entry in entries if not entry.health.broken)
+        if entry.unless is not None or entry.health.broken:
+            entries = tuple(entry for entry in entries if _is_due(entry))
             break
-    if event is None or instance is None:
+    if event is None or instance is None or not entries:
         return entries
     key = id(instance)
     while event is not None:
@@ -269,6 +279,13 @@ def due(entries: tuple[Entry, ...], instance: Any) -> tuple[Entry, ...]:
             entries = tuple(entry for entry in entries if entry.handler not in busy)
         event = event._outer
     return entries
+
+
+def _is_due(entry: Entry) -> bool:
+    """Whether a handler is to be asked at all."""
+    if entry.health.broken:
+        return False
+    return entry.unless is None or not guard.call(entry.health, entry.before, entry.unless)
 
 
 def _start(entry: Entry, call: Call, started: list[tuple[Entry, Generator[Replace | None, Any, None]]]) -> None:

@@ -49,6 +49,7 @@ class _Rebind(NamedTuple):
     layer: Layer
     handler: Handler
     order: int
+    unless: Callable[[], bool] | None
     accepts: Callable[[ModuleType], bool]
 
 
@@ -67,7 +68,9 @@ class Patcher:
         self._waits = False
         self._failed = False
 
-    def method(self, cls: type, name: str, handler: Handler, *, order: int = 0) -> bool:
+    def method(
+        self, cls: type, name: str, handler: Handler, *, order: int = 0, unless: Callable[[], bool] | None = None
+    ) -> bool:
         """Watch a method, where it is defined: in the class of the MRO whose body has it, once for all that inherit it.
 
         Args:
@@ -75,14 +78,16 @@ class Patcher:
             name: Method, classmethod, staticmethod or property (its getter).
             handler: See the module.
             order: Handlers of lower order stand further outside.
+            unless: Asked at each call, before all else: where it holds, the handler is not, and the call costs next to
+                nothing. For what is called thousands of times inside of a call that is watched.
 
         Returns:
             False where it cannot be patched; the reason stands in `patches()`.
         """
         site = layers.site_of(cls, name) or cls
-        refused = self._add(site, name, handler, order)
+        refused = self._add(site, name, handler, order, unless)
         if refused and site is not cls:  # defined in a type of C: patch the class that inherits it
-            refused = self._add(cls, name, handler, order)
+            refused = self._add(cls, name, handler, order, unless)
         if refused:
             self._refused[f"{cls.__module__}.{cls.__qualname__}.{name}"] = refused
         return not refused
@@ -94,6 +99,7 @@ class Patcher:
         handler: Handler,
         *,
         order: int = 0,
+        unless: Callable[[], bool] | None = None,
         rebind_in: Callable[[ModuleType], bool] | None = None,
     ) -> bool:
         """Watch a function under its public name, which must not be the module that defines it if others pickle it.
@@ -103,6 +109,7 @@ class Patcher:
             name: The function.
             handler: See the module.
             order: Handlers of lower order stand further outside.
+            unless: As for `method`.
             rebind_in: Says for a loaded module whether its own copies of the function (`from module import name`, made
                 before this patch) are to be patched as well.
 
@@ -110,13 +117,13 @@ class Patcher:
             False where it cannot be patched; the reason stands in `patches()`.
         """
         path = f"{module.__name__}:{name}"
-        refused = self._add(module, name, handler, order, path)
+        refused = self._add(module, name, handler, order, unless, path)
         if refused:
             self._refused[f"{module.__name__}.{name}"] = refused
             return False
         layer = layers.layer_on(module, name, path)
         if rebind_in is not None and isinstance(layer, Layer):
-            self._rebinds.append(_Rebind(layer, handler, order, rebind_in))
+            self._rebinds.append(_Rebind(layer, handler, order, unless, rebind_in))
         return True
 
     def tap(
@@ -209,14 +216,16 @@ class Patcher:
         found.extend(PatchInfo(target, "unpatchable", reason) for target, reason in self._refused.items())
         return found
 
-    def _add(self, owner: Any, name: str, handler: Handler, order: int, path: str = "") -> str:
+    def _add(
+        self, owner: Any, name: str, handler: Handler, order: int, unless: Callable[[], bool] | None, path: str = ""
+    ) -> str:
         """Put a handler on an attribute; the reason where that is impossible, else ""."""
         layer = layers.layer_on(owner, name, path)
         if isinstance(layer, str):
             return layer
         self._layers[weakref.ref(layer, self._forget)] = None
         if not any(entry.owner is self and entry.handler == handler for entry in layer.handlers):
-            layer.add(Entry(self, self.health, handler, order, layer.target))
+            layer.add(Entry(self, self.health, handler, order, layer.target, unless))
         return ""
 
     def _forget(self, reference: weakref.ref[Layer]) -> None:
@@ -245,7 +254,7 @@ class Patcher:
                 if rebind.accepts not in accepted:
                     accepted[rebind.accepts] = rebind.accepts(module)
                 if accepted[rebind.accepts]:
-                    self._add(module, name, rebind.handler, rebind.order, rebind.layer.path)
+                    self._add(module, name, rebind.handler, rebind.order, rebind.unless, rebind.layer.path)
 
         copied, self._copied = self._copied, []
         for accepts in dict.fromkeys(accepts for _, accepts in copied):

@@ -81,7 +81,10 @@ def _is_users(module: ModuleType) -> bool:
 
 
 class Hooks:
-    """The handlers, and what they share: links from models to runs, models that are trained step by step."""
+    """The handlers, and what they share: links from models to runs, models that are trained step by step.
+
+    None is asked inside of a training call, or where recording is switched off: `unless=scope.silenced`.
+    """
 
     def __init__(self, patcher: Patcher, configuration: Callable[[], IntegrationConfig]) -> None:
         self._patcher = patcher
@@ -107,19 +110,19 @@ class Hooks:
         """Patch what is called on an estimator: no classmethod, and no property, whose reading is no call of it."""
         raw = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
         if raw is not None and not isinstance(raw, (property, classmethod, staticmethod)):
-            self._patcher.method(cls, name, handler)
+            self._patcher.method(cls, name, handler, unless=scope.silenced)
 
     def instrument_metrics(self, module: ModuleType) -> None:
         """Patch the metric functions, at their public names and where the program imported them already."""
         for name in module.__all__:
             function = getattr(module, name, None)
             if _first_parameter(function) in _TARGET_NAMES:
-                self._patcher.function(module, name, self.on_metric, rebind_in=_is_users)
+                self._patcher.function(module, name, self.on_metric, unless=scope.silenced, rebind_in=_is_users)
 
     def instrument_cross_validation(self, module: ModuleType) -> None:
         """Patch the cross-validation functions, in the same way."""
         for name in (*FOLD_FUNCTIONS, *CURVE_FUNCTIONS):
-            self._patcher.function(module, name, self.on_cross_validation, rebind_in=_is_users)
+            self._patcher.function(module, name, self.on_cross_validation, unless=scope.silenced, rebind_in=_is_users)
         self._patcher.tap(module, "train_test_split", on_split, watch=lineage.marks, rebind_in=_is_users)
 
     def instrument_transforming(self, module: ModuleType) -> None:
@@ -147,9 +150,6 @@ class Hooks:
 
     def on_fit(self, call: Call) -> Handler:
         """`fit`, `fit_transform` and `fit_predict` of any estimator."""
-        if training.is_nested():
-            yield
-            return
         options = self._configuration()
         estimator = call.instance
         frame = origin.calling_frame(call.caller())
@@ -177,9 +177,6 @@ class Hooks:
 
     def on_partial_fit(self, call: Call) -> Handler:
         """`partial_fit`: all calls on one model are one run."""
-        if training.is_nested():
-            yield
-            return
         model = call.instance
         arguments = data.arguments_of(call.args, call.kwargs)
         rows = data.rows_of(arguments[0]) or 0
@@ -204,7 +201,7 @@ class Hooks:
 
     def on_predict(self, call: Call) -> Handler:
         """Predictions of a model that was fitted here: remember whose they are."""
-        fitted = None if scope.silenced() else self._links.fitted(call.instance)
+        fitted = self._links.fitted(call.instance)
         if fitted is None:
             yield
             return
@@ -220,7 +217,7 @@ class Hooks:
 
     def on_score(self, call: Call) -> Handler:
         """`model.score(X, y)`: a metric of that model; what it computes inside is none."""
-        fitted = None if scope.silenced() else self._links.fitted(call.instance)
+        fitted = self._links.fitted(call.instance)
         if fitted is None:
             yield
             return
@@ -233,9 +230,6 @@ class Hooks:
 
     def on_metric(self, call: Call) -> Handler:
         """A metric function of `sklearn.metrics` that the program called."""
-        if scope.silenced():
-            yield
-            return
         result = yield
         values = *call.args[:2], *call.kwargs.values()
         source = self._links.source_of(values, _predictions_among(call.args, call.kwargs), call.caller())
@@ -244,9 +238,6 @@ class Hooks:
 
     def on_cross_validation(self, call: Call) -> Handler:
         """`cross_validate` and its like: one run with a trials table."""
-        if training.is_nested():
-            yield
-            return
         options = self._configuration()
         frame = origin.calling_frame(call.caller())
         request = crossval.request_of(call)
