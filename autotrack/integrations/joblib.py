@@ -46,7 +46,7 @@ def on_parallel(call: Call) -> Any:
         _open_in[call.instance] = scope.stack()
         yield
         return
-    leaving = transport.departure() if len(call.args) == 1 else None
+    leaving = transport.departure() if len(call.args) == 1 and not _stays_here(call.instance) else None
     if leaving is None:
         yield
         return
@@ -60,6 +60,12 @@ def on_submit(call: Call) -> Any:
     parallel = getattr(call.instance, "parallel", None)
     with scope.within(_open_in.get(parallel, ()) if parallel is not None else ()):
         yield
+
+
+def _stays_here(parallel: Any) -> bool:
+    """Whether joblib makes the calls one after the other in this very thread, which knows what is open."""
+    own = type(getattr(parallel, "_backend", None)).__module__.startswith("joblib.")
+    return own and getattr(parallel, "n_jobs", None) == 1
 
 
 def _is_dasks(parallel: Any) -> bool:

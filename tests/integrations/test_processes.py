@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from handed_out import RunPython, check_where_fits_went, launched, recorded
 
+import autotrack
 from autotrack.client import Client
+from autotrack.testing import TemporaryStore
 
 pytest.importorskip("sklearn")
 
@@ -414,3 +416,23 @@ def test_programs_that_train_nothing_do_not_load_what_carries_the_scope(run_pyth
         "print(sorted(name for name in sys.modules if name.startswith('autotrack.tracking')))\n"
     )
     assert launched(run_python, tmp_path, text) == "[]\n"
+
+
+def test_work_that_stays_in_its_thread_belongs_to_what_is_open_there(autotrack_store: TemporaryStore) -> None:
+    """One job: joblib makes the calls itself, and a fit in them is the open run's, or a run of its own."""
+    from joblib import Parallel, delayed
+    from sklearn.linear_model import Ridge
+
+    autotrack.autolog()
+
+    def train(alpha: int) -> float:
+        return float(Ridge(alpha=alpha).fit([[0.0], [1.0]], [0.0, 1.0]).alpha)
+
+    with autotrack.start_run() as run:
+        assert Parallel(n_jobs=1)(delayed(train)(alpha) for alpha in (1, 2)) == [1, 2]
+    assert Parallel(n_jobs=1)([delayed(train)(3)]) == [3]
+    autotrack.flush()
+    alphas = {one.info.run_id == run.info.run_id: one.data.params for one in autotrack_store.runs()}
+    assert set(alphas) == {True, False}
+    assert alphas[False]["alpha"] == "3"
+    assert len(autotrack_store.client.get_fits(run.info.run_id)) == 2

@@ -26,7 +26,7 @@ SILENT: scope.Kind = "training"
 def instrument(patcher: Patcher, module: ModuleType) -> None:
     """Put the patches on."""
     patcher.method(module.Parallel, "__call__", on_parallel)
-    patcher.method(module._FuncWrapper, "__call__", on_task)
+    patcher.method(module._FuncWrapper, "__call__", on_task, unless=_is_known)
 
 
 def on_parallel(call: Call) -> Any:
@@ -47,15 +47,20 @@ def _stamped(tasks: Iterable[Any], token: scope.WorkToken) -> Iterator[Any]:
 
 
 def on_task(call: Call) -> Any:
-    """One task begins, in this thread or in another, in this process or in a worker."""
+    """One task begins, in another thread or process than the call that it is a part of."""
     token = getattr(call.instance, ATTRIBUTE, None)
-    if scope.stack() or (token is None and not _is_librarys(call.instance)):
+    if token is None and not _is_librarys(call.instance):
         yield
         return
     kind, run_id = token or (SILENT, "")
     run = recorders.current().runs.get(run_id) if kind == "run" else None
     with scope.within((scope.Frame(kind, run),)):
         yield
+
+
+def _is_known() -> bool:
+    """Whether the thread at hand knows what is open; a task that runs where the call was made does."""
+    return bool(scope.stack())
 
 
 def _is_librarys(wrapper: Any) -> bool:
