@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import autotrack
 from autotrack import clock, events
 from autotrack.hooks import guard
 from autotrack.maintenance.checks import check_store
@@ -20,6 +21,7 @@ from autotrack.store.engine import Store
 from autotrack.store.location import Location, locate
 from autotrack.store.reading import Reader
 from autotrack.tracking import ingest, liveness
+from autotrack.tracking.ingest.pending import PRUNE_AFTER, PRUNE_ELSEWHERE_AFTER
 from autotrack.tracking.journal import Journal
 
 RUN = "a" * 32
@@ -165,8 +167,10 @@ def test_an_ingester_that_is_killed_in_mid_way_leaves_the_rest_to_the_next(
     count = 60_000
     path = write_foreign(location, "b" * 32, gone(), started() + points(count))
     script = (
-        f"from autotrack.store.engine import Store; from autotrack.tracking import ingest, journal; import pathlib\n"
-        f"ingest.journal_reading.read.__defaults__ = (200_000,)\n"
+        f"import pathlib\n"
+        f"from autotrack.store.engine import Store\n"
+        f"from autotrack.tracking import ingest, journal_reading\n"
+        f"journal_reading.read.__defaults__ = (200_000,)\n"
         f"store = Store.open({location.url!r}); print('go', flush=True)\n"
         f"ingest.ingest_file(store, pathlib.Path({str(path)!r}))\n"
     )
@@ -182,7 +186,7 @@ def test_an_ingester_that_is_killed_in_mid_way_leaves_the_rest_to_the_next(
 
 
 def _with_checkout() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(Path(ingest.__file__).parents[2])}
+    return {**os.environ, "PYTHONPATH": str(Path(autotrack.__file__).parents[1])}
 
 
 def test_damaged_lines_are_skipped_and_told_of(location: Location, store: Store) -> None:
@@ -281,13 +285,13 @@ def test_events_that_come_after_a_run_was_given_up_still_count(location: Locatio
 @pytest.mark.parametrize(
     ("identity", "closed", "age", "kept"),
     [
-        ("gone", True, ingest.PRUNE_AFTER + 60, False),
+        ("gone", True, PRUNE_AFTER + 60, False),
         ("gone", True, 1, True),
-        ("gone", False, ingest.PRUNE_AFTER + 60, False),
-        ("alive", False, ingest.PRUNE_AFTER + 60, True),
-        ("elsewhere", False, ingest.PRUNE_AFTER + 60, True),
-        ("elsewhere", False, ingest.PRUNE_ELSEWHERE_AFTER + 60, False),
-        ("elsewhere", True, ingest.PRUNE_AFTER + 60, False),
+        ("gone", False, PRUNE_AFTER + 60, False),
+        ("alive", False, PRUNE_AFTER + 60, True),
+        ("elsewhere", False, PRUNE_AFTER + 60, True),
+        ("elsewhere", False, PRUNE_ELSEWHERE_AFTER + 60, False),
+        ("elsewhere", True, PRUNE_AFTER + 60, False),
     ],
 )
 def test_a_journal_is_dropped_when_it_is_moved_and_its_process_is_gone_for_long(
@@ -309,7 +313,7 @@ def test_a_journal_is_dropped_when_it_is_moved_and_its_process_is_gone_for_long(
 def test_a_torn_end_of_a_dead_process_does_not_keep_its_journal_for_ever(location: Location, store: Store) -> None:
     """Nobody will make that line whole; a check of the store has nothing to say about it."""
     path = write_foreign(location, "b" * 32, gone(), started() + points(3)[:-10])
-    past = time.time() - ingest.PRUNE_AFTER - 60
+    past = time.time() - PRUNE_AFTER - 60
     os.utime(path, (past, past))
     ingest.ingest_pending(store, location)
     assert check_store(location.folder).findings == []
