@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Literal, cast
+from typing import cast
 
 from autotrack import records
 from autotrack.errors import InvalidArgumentError
+from autotrack.events import EndStatus
 from autotrack.tracking.detail_calls import DetailCalls
 from autotrack.tracking.experiment_calls import ExperimentCalls, checked_view
 from autotrack.tracking.experiment_calls import ViewType as ViewType
@@ -31,7 +32,6 @@ from autotrack.tracking.values import (
     checked_texts,
 )
 
-Ending = Literal["FINISHED", "FAILED", "KILLED"]
 ENDED = ("FINISHED", "FAILED", "KILLED")
 
 PARENT_TAG = "mlflow.parentRunId"
@@ -188,7 +188,7 @@ class Client(ExperimentCalls, LogCalls, FileCalls, DetailCalls, RegistryCalls):
         when = None if end_time is None else checked_int(end_time, "end_time")
         run = self.attached_writer(run_id)
         run.status = "RUNNING"
-        run.end(cast(Ending, ending), time=when)
+        run.end(cast(EndStatus, ending), time=when)
 
     def update_run(self, run_id: str, status: str | None = None, name: str | None = None) -> None:
         """Set a run's name or status anew.

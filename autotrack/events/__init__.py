@@ -34,6 +34,7 @@ from autotrack.events.contents import (
 from autotrack.events.lines import FORMAT_VERSION, SEAL, Event, decode, decode_lines, encode, is_intact
 from autotrack.events.parts import (
     DatasetInfo,
+    EndStatus,
     ErrorInfo,
     ModelMetric,
     ModelNotes,
@@ -66,6 +67,7 @@ __all__ = [
     "CurveLogged",
     "DatasetInfo",
     "DatasetLogged",
+    "EndStatus",
     "EnvironmentCaptured",
     "ErrorInfo",
     "Event",

@@ -13,6 +13,9 @@ Number = float | str
 RunStatus = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 """State of a run or a fit. A run whose process is gone without an end is shown as KILLED."""
 
+EndStatus = Literal["FINISHED", "FAILED", "KILLED"]
+"""How a run or a fit ended."""
+
 
 def number_of(value: float) -> Number:
     """Encode a float as a `Number`."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 import traceback
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from autotrack.events import ErrorInfo
+from autotrack.events import EndStatus, ErrorInfo
 from autotrack.origin import describe, is_library_file, place
 from autotrack.tracking.values import storable
 
@@ -22,8 +22,6 @@ MAX_FRAMES = 100
 
 _RUNNERS = ("torch.multiprocessing.spawn",)
 """Modules that call a program's function in a process of its own, and `sys.exit` where it raises."""
-
-EndStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
 _exit_code: Any = None
 _watch: Patcher | None = None

@@ -9,11 +9,10 @@ from itertools import chain
 from typing import Any
 from weakref import ref
 
-from autotrack import events
+from autotrack.events import EndStatus, ErrorInfo, TrialInfo
 from autotrack.hooks import guard
 from autotrack.integrations.optuna import trials
 from autotrack.tracking import notebook
-from autotrack.tracking.failure import EndStatus
 from autotrack.tracking.run import RunWriter
 from autotrack.tracking.training import Training
 
@@ -39,7 +38,7 @@ class Recording:
         self._lock = threading.Lock()
         self._asked: list[Any] = []
         self._seen: set[int] = set()
-        self._kept: list[events.TrialInfo] = []
+        self._kept: list[TrialInfo] = []
         self._best: float | None = None
         self._best_step = -1
         self._space: dict[str, str] = {}
@@ -150,7 +149,7 @@ class AskAndTell:
     def flush(self) -> None:
         """Nothing waits."""
 
-    def close(self, status: EndStatus, error: events.ErrorInfo | None) -> None:
+    def close(self, status: EndStatus, error: ErrorInfo | None) -> None:
         """The run ends, or the study does."""
         recording = self.recording
         if self.ended or recording.session.is_elsewhere():
@@ -160,7 +159,7 @@ class AskAndTell:
         recording.session.close(status, error)
         recording.run.remove_companion(self)
 
-    def finish(self, status: EndStatus, error: events.ErrorInfo | None) -> None:
+    def finish(self, status: EndStatus, error: ErrorInfo | None) -> None:
         """The study is over, and so is a run that was opened for it."""
         self.close(status, error)
         self.recording.session.end_run(status, error)
