@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from autotrack import config, process
+from autotrack.events import EndStatus, ErrorInfo, RankEnded
 from autotrack.tracking import groups, liveness
 
 _RANKS = tuple(name for name, _ in process.RANK_VARIABLES)
@@ -67,6 +68,10 @@ class Job(NamedTuple):
     def run_id(self, source: str, number: int) -> str:
         """The id of the run of that number that the program or an integration opens, the same in all ranks."""
         return hashlib.sha256(f"{self.key}/{source}/{number}".encode()).hexdigest()[:32]
+
+    def rank_end(self, run_id: str, status: EndStatus, time: int, error: ErrorInfo | None) -> RankEnded:
+        """The event that this rank's part in a run is over."""
+        return RankEnded(run_id, self.rank, status, time, error, host=self.host)
 
 
 _found: tuple[int, Job | None] | None = None

@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -254,11 +254,9 @@ class RankWriter(RunWriter):
         """The run's files, where this rank writes into a folder of its own; errors as for `RunWriter`."""
         return RankFiles(super().artifacts().root, show_progress, self.folder)
 
-    def _write_end(
-        self, status: Literal["FINISHED", "FAILED", "KILLED"], end_time: int, error: events.ErrorInfo | None
-    ) -> None:
-        host = "" if self.job is None else self.job.host
-        self.recorder.write(events.RankEnded(self.run_id, self.rank, status, end_time, error, host=host))
+    def _write_end(self, status: events.EndStatus, end_time: int, error: events.ErrorInfo | None) -> None:
+        if self.job is not None:
+            self.recorder.write(self.job.rank_end(self.run_id, status, end_time, error))
 
 
 def writer_of(recorder: Recorder, run: RunWriter) -> RunWriter:

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
 from collections.abc import Iterable, Mapping
 from math import isfinite
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from autotrack import clock, events
 from autotrack.errors import RunEndedError
-from autotrack.events import ErrorInfo, MetricLogged, Param, RunStatus
+from autotrack.events import EndStatus, ErrorInfo, MetricLogged, Param, RunStatus
 from autotrack.hooks import guard
 from autotrack.store.location import artifact_uri
 from autotrack.store.places import ROOT_TAG, kept_uri
 from autotrack.tracking import counting
+from autotrack.tracking.accelerator_values import Point, WaitingPoints, values_of
+from autotrack.tracking.companions import Companion, Companions
 from autotrack.tracking.cost import SKIPPED_TAG, Cost
-from autotrack.tracking.redaction import REDACTED, redact, redact_mapping, redact_shapes
+from autotrack.tracking.redaction import REDACTED, redact, redact_shapes
+from autotrack.tracking.trial_rows import TrialNumbers, without_secrets
 from autotrack.tracking.values import safe_number, safe_params, safe_tag, storable
 
 if TYPE_CHECKING:
@@ -28,10 +30,6 @@ if TYPE_CHECKING:
     from autotrack.records import MetricSummary, RunInfo
     from autotrack.tracking.job import Job
     from autotrack.tracking.recorder import Recorder
-
-RING = 50
-"""Values on an accelerator that wait to be read in one batch."""
-
 
 MAX_STEP = 2**63 - 1
 """Highest step that a store keeps."""
@@ -43,16 +41,6 @@ class Root(NamedTuple):
     uri: str
     derived: bool
     """Whether every reader comes to the same from what the store holds already."""
-
-
-class Companion(Protocol):
-    """What records into a run by and by: a training loop."""
-
-    def flush(self) -> None:
-        """Write what waits."""
-
-    def close(self, status: Literal["FINISHED", "FAILED", "KILLED"], error: ErrorInfo | None) -> None:
-        """The run ends."""
 
 
 class RunWriter:
@@ -100,26 +88,17 @@ class RunWriter:
         self._lock = threading.RLock()
         self._next_step: dict[str, int] = {}
         self._params: dict[str, str] = {}
-        self._ring: list[tuple[str, int, int, Any]] = []
-        self._handed: deque[list[tuple[str, int, int, Any]]] = deque()
-        """Full rings, for the worker to read."""
-        self._reading = threading.RLock()
-        self._companions: list[Companion] = []
-        self._trials: dict[int, tuple[object, int]] = {}
-        """Numbers of trials that are taken: by which series, and which of its trials."""
-        self._highest_trial = -1
-        self._moved: dict[tuple[object, int], int] = {}
-        """Trials whose number was taken, and the one that they have instead."""
+        self._waiting = WaitingPoints()
+        self._companions = Companions()
+        self._trial_numbers = TrialNumbers()
 
     def add_companion(self, companion: Companion) -> None:
         """Something that records into the run for as long as it is open."""
-        with self._lock:
-            self._companions.append(companion)
+        self._companions.add(companion)
 
     def remove_companion(self, companion: Companion) -> None:
         """It has nothing more to record."""
-        with self._lock:
-            self._companions = [one for one in self._companions if one is not companion]
+        self._companions.remove(companion)
 
     def require_open(self) -> None:
         """Refuse what an explicit call may not do to an ended run.
@@ -176,11 +155,10 @@ class RunWriter:
 
     def reset_after_fork(self) -> None:
         """In a forked child: the run is the parent's to end, and so are values that wait on an accelerator."""
-        self._lock, self._reading = threading.RLock(), threading.RLock()
+        self._lock = threading.RLock()
         self._inherited = True
-        self._ring = []
-        self._handed.clear()
-        self._companions = []
+        self._waiting = WaitingPoints()
+        self._companions = Companions()
 
     @property
     def is_inherited(self) -> bool:
@@ -198,12 +176,11 @@ class RunWriter:
                 counting.begin(self.recorder.location, self.run_id, self.fits)
                 self._shared = True
 
-    def leave(self, status: Literal["FINISHED", "FAILED", "KILLED"], error: ErrorInfo | None = None) -> None:
+    def leave(self, status: EndStatus, error: ErrorInfo | None = None) -> None:
         """This process is done with a run that is another's: write what waits, and end what it began in it."""
-        for companion in self._companions:
-            guard.call(guard.health("tracking", breaker=False), "end", companion.close, status, error)
+        self._companions.close(status, error)
         self.read_ring()
-        self._companions = []
+        self._companions = Companions()
 
     def continue_from(self, info: RunInfo, series: Mapping[str, MetricSummary], fits: int) -> None:
         """The run is in the store already: steps and fits are counted on from there."""
@@ -277,53 +254,31 @@ class RunWriter:
             if step is None:
                 step = self._next_step.get(key, 0)
             self._next_step[key] = min(step + 1, MAX_STEP)
-            self._ring.append((key, step, clock.now() if time is None else time, copy))
-            full = len(self._ring) >= RING
-            if full:
-                self._handed.append(self._ring)
-                self._ring = []
+            full = self._waiting.add((key, step, clock.now() if time is None else time, copy))
         # To read is to wait for the accelerator: that is not the training thread's to do.
-        if full and not self.recorder.worker.submit(self._read_handed, cost=self.cost):
-            self._read_handed()
+        if full and not self.recorder.worker.submit(self._read_batches, cost=self.cost):
+            self._read_batches()
 
-    def _read_handed(self) -> None:
-        """Read the full rings, in their order."""
-        with self._reading:
-            while self._handed:
-                self._read_tensors(self._handed.popleft())
+    def _read_batches(self) -> None:
+        self._waiting.read_batches(self._read_points)
 
     def write_waiting(self) -> None:
         """Write what waits in companions: the training thread may stand still, and be killed there."""
-        for companion in self._companions:
-            guard.call(guard.health("tracking", breaker=False), "write what waits", companion.flush)
+        self._companions.flush()
 
     def read_ring(self) -> None:
         """Write what waits: of companions, and tensors, in one transfer for each device."""
         self.write_waiting()
-        with self._reading:
-            self._read_handed()
-            with self._lock:
-                waiting, self._ring = self._ring, []
-            self._read_tensors(waiting)
+        self._waiting.read_all(self._read_points)
 
-    def _read_tensors(self, waiting: list[tuple[str, int, int, Any]]) -> None:
+    def _read_points(self, points: list[Point]) -> None:
         """An accelerator that fails harms nobody."""
-        if waiting and guard.call(guard.health("tracking", breaker=False), "read tensors", self._read, waiting) is None:
+        if guard.call(guard.health("tracking", breaker=False), "read tensors", self._write_points, points) is None:
             self.degrade("values on an accelerator could not be read")
 
-    def _read(self, waiting: list[tuple[str, int, int, Any]]) -> bool:
-        import torch
-
-        groups: dict[tuple[Any, Any], list[int]] = {}
-        for index, (*_, tensor) in enumerate(waiting):
-            groups.setdefault((tensor.device, tensor.dtype), []).append(index)
-        values = [0.0] * len(waiting)
-        for places in groups.values():
-            numbers = torch.stack([waiting[index][3] for index in places]).cpu().double().tolist()
-            for index, number in zip(places, numbers, strict=True):
-                values[index] = number
-        for (key, step, time, _), value in zip(waiting, values, strict=True):
-            self.recorder.write(events.MetricLogged(self.run_id, key, events.number_of(value), time, step))
+    def _write_points(self, points: list[Point]) -> bool:
+        for (key, step, time, _), value in zip(points, values_of(points), strict=True):
+            self.recorder.write(MetricLogged(self.run_id, key, events.number_of(value), time, step))
         return True
 
     def log_params(self, params: list[Param]) -> None:
@@ -383,22 +338,11 @@ class RunWriter:
             series: Within what their numbers are unique, `fit_id` by default. Those of another series that the run has
                 already are not written over: the new ones get numbers behind them.
         """
-        rows = [self._numbered(_without_secrets(trial), series or fit_id) for trial in trials]
+        rows = [without_secrets(trial) for trial in trials]
+        with self._lock:
+            rows = [self._trial_numbers.numbered(trial, series or fit_id) for trial in rows]
         for start in range(0, len(rows), 500):
             self.recorder.write(events.TrialsLogged(self.run_id, rows[start : start + 500], fit_id))
-
-    def _numbered(self, trial: events.TrialInfo, series: object) -> events.TrialInfo:
-        """A trial under a number that is its own in the run."""
-        with self._lock:
-            self._highest_trial = max(self._highest_trial, trial.number)
-            if self._trials.setdefault(trial.number, (series, trial.number)) == (series, trial.number):
-                return trial
-            found = self._moved.get((series, trial.number))
-            if found is None:
-                found = self._moved[series, trial.number] = self._highest_trial + 1
-                self._trials[found] = series, trial.number
-                self._highest_trial = found
-        return msgspec.structs.replace(trial, number=found, attributes={**trial.attributes, "number": trial.number})
 
     def update(self, name: str | None = None, description: str | None = None) -> None:
         """Set the name or the description anew."""
@@ -427,7 +371,7 @@ class RunWriter:
 
     def end(
         self,
-        status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED",
+        status: EndStatus = "FINISHED",
         error: ErrorInfo | None = None,
         time: int | None = None,
     ) -> None:
@@ -443,24 +387,14 @@ class RunWriter:
             if self._shared:
                 counting.end(self.recorder.location, self.run_id)
 
-    def leave_ranks(self, status: Literal["FINISHED", "FAILED", "KILLED"], error: ErrorInfo | None) -> None:
+    def leave_ranks(self, status: EndStatus, error: ErrorInfo | None) -> None:
         """This process, a rank of a job in a run that it did not open, is at its end."""
         if self.job is not None and self.job.pid == os.getpid() and self._inherited:
-            end = events.RankEnded(self.run_id, self.job.rank, status, self._now(), error, host=self.job.host)
-            self.recorder.write(end)
+            self.recorder.write(self.job.rank_end(self.run_id, status, self._now(), error))
 
-    def _write_end(
-        self, status: Literal["FINISHED", "FAILED", "KILLED"], end_time: int, error: ErrorInfo | None
-    ) -> None:
+    def _write_end(self, status: EndStatus, end_time: int, error: ErrorInfo | None) -> None:
         told: list[events.Event] = [events.RunEnded(self.run_id, status, end_time, error)]
         if self.job is not None:
-            told.append(events.RankEnded(self.run_id, self.job.rank, status, end_time, error, host=self.job.host))
+            told.append(self.job.rank_end(self.run_id, status, end_time, error))
             told += [events.RankGone(self.run_id, rank) for rank in self.gone_ranks if status == "FINISHED"]
         self.recorder.write_all(told)
-
-
-def _without_secrets(trial: events.TrialInfo) -> events.TrialInfo:
-    """A trial whose parameters are without secrets already, the rest of it too."""
-    if not trial.error and not trial.attributes:
-        return trial
-    return msgspec.structs.replace(trial, error=redact(trial.error), attributes=redact_mapping(trial.attributes))
