@@ -24,7 +24,8 @@ from autotrack.hooks import guard
 from autotrack.hooks.patching import Call, Patcher
 from autotrack.integrations.options import IntegrationConfig
 from autotrack.tracking import scope, training
-from autotrack.tracking.values import safe_number, safe_params, safe_text
+from autotrack.tracking.value_texts import safe_text
+from autotrack.tracking.values import safe_number, safe_params
 
 NAME = "ray"
 

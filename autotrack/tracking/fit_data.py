@@ -18,7 +18,7 @@ from autotrack import callsite
 from autotrack.events import DatasetInfo
 from autotrack.origin import attribute_of, is_library_type
 from autotrack.tracking import lineage
-from autotrack.tracking.values import safe_text
+from autotrack.tracking.value_texts import safe_text
 
 MAX_DIGESTED = 10_000
 """Items of a list, or of an array of objects, that a digest is made of."""

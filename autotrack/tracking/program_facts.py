@@ -232,6 +232,6 @@ def _text_of(value: object) -> object:
     name = getattr(value, "name", None) if root in ("_io", "click", "typer") else None
     if isinstance(name, (str, os.PathLike)):  # a file that was opened
         return str(os.fspath(name))
-    from autotrack.tracking.values import safe_text
+    from autotrack.tracking.value_texts import safe_text
 
     return safe_text(value)

@@ -21,15 +21,10 @@ from autotrack.errors import InvalidArgumentError
 from autotrack.events import Event, Number, Param, encode, number_of
 from autotrack.origin import is_library_type
 from autotrack.tracking.redaction import redact, redact_value
-
-MAX_TEXT = 6_000
-"""Characters of one automatically recorded parameter that are kept."""
+from autotrack.tracking.value_texts import MAX_ITEMS, MAX_TEXT, clip, safe_text
 
 SHORT = 100
 """Characters up to which text is looked up among what was recorded before."""
-
-MAX_ITEMS = 200
-"""Items of one automatically recorded list, tuple or dict that are kept."""
 
 UNENCODABLE = (UnicodeEncodeError, TypeError, ValueError, OverflowError, RecursionError)
 """What encoding an event raises that holds text or values which JSON does not know."""
@@ -38,7 +33,6 @@ MAX_KNOWN = 256
 """Longer names are not kept in mind."""
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 def storable(text: str) -> str:
@@ -300,7 +294,7 @@ def _safe_param(key: str, value: object) -> Param:
     native = _native(value)
     text = native if isinstance(native, str) else safe_text(native)
     json_text = _json_of(native) if len(text) <= MAX_TEXT else None
-    return _without_secrets(storable(key), native, storable(_clip(text)), json_text)
+    return _without_secrets(storable(key), native, storable(clip(text)), json_text)
 
 
 _plain_param = functools.lru_cache(maxsize=2_048, typed=True)(_safe_param)
@@ -338,10 +332,6 @@ def safe_number(value: object) -> Number | None:
         return None
 
 
-def _clip(text: str) -> str:
-    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
-
-
 def _native(value: object) -> object:
     """A numpy scalar as the Python number that it holds; anything else as it is."""
     if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
@@ -373,70 +363,3 @@ def _is_json(value: object, depth: int) -> bool:
         items = value.items()  # type: ignore[attr-defined]
         return len(items) <= MAX_ITEMS and all(type(k) is str and _is_json(v, depth - 1) for k, v in items)
     return False
-
-
-def safe_text(value: object, depth: int = 3) -> str:
-    """Text of a value: bounded, no memory addresses, and no `__repr__` but Python's and installed libraries'."""
-    kind = type(value)
-    if value is None or kind in (bool, int, float, complex):
-        return repr(value)
-    if kind is str:
-        return repr(_clip(value)) if depth < 3 else _clip(value)  # type: ignore[arg-type]
-    if kind in (list, tuple, set, frozenset):
-        return _text_of_items(value, depth)
-    if kind is dict:
-        return _text_of_dict(value, depth)  # type: ignore[arg-type]
-    if isinstance(value, type):
-        return f"{type.__getattribute__(value, '__module__')}.{type.__getattribute__(value, '__qualname__')}"
-    if not is_library_type(kind):
-        return f"{kind.__qualname__}()"
-    if callable(value) and hasattr(value, "__qualname__"):
-        return f"{getattr(value, '__module__', '')}.{value.__qualname__}"
-    shape = getattr(value, "shape", None)
-    if isinstance(shape, tuple) and shape:
-        return f"{kind.__name__}(shape={shape}, dtype={getattr(value, 'dtype', '?')})"
-    if hasattr(kind, "get_params"):
-        # Nested estimators have their parameters listed by key, and printing one costs a millisecond.
-        return f"{kind.__qualname__}()"
-    return _text_of_holder(value, depth) or _ADDRESS.sub("", _clip(repr(value)))
-
-
-def _text_of_holder(value: Any, depth: int) -> str:
-    """Text of Python's own objects that would print what they hold by its `__repr__`; "" for others."""
-    kind = type(value)
-    if isinstance(value, dict):
-        return f"{kind.__name__}({_text_of_dict(value, depth)})"
-    if isinstance(value, functools.partial):
-        given = [safe_text(one, depth - 1) if depth else "..." for one in (value.func, *value.args)]
-        named = [f"{name}={safe_text(one, depth - 1) if depth else '...'}" for name, one in value.keywords.items()]
-        return f"partial({', '.join([*given, *named])})"
-    if kind.__name__ in ("deque", "UserList"):
-        return f"{kind.__name__}({_text_of_items(list(value), depth)})"
-    if kind.__name__ in ("SimpleNamespace", "UserDict", "mappingproxy", "Namespace"):
-        return f"{kind.__name__}({_text_of_dict(dict(value if hasattr(value, 'keys') else vars(value)), depth)})"
-    return ""
-
-
-def _text_of_items(value: Any, depth: int) -> str:
-    kind = type(value)
-    if depth == 0:
-        return f"{kind.__name__} of {len(value)}"
-    shown = [safe_text(item, depth - 1) for _, item in zip(range(MAX_ITEMS), value, strict=False)]
-    if len(value) > MAX_ITEMS:
-        shown.append(f"… {len(value)} in all")
-    inside = ", ".join(shown)
-    if kind is list:
-        return f"[{inside}]"
-    if kind is tuple:
-        return f"({inside},)" if len(value) == 1 else f"({inside})"
-    return f"{{{inside}}}" if kind is set else f"frozenset({{{inside}}})"
-
-
-def _text_of_dict(value: dict[Any, Any], depth: int) -> str:
-    if depth == 0:
-        return f"dict of {len(value)}"
-    head = zip(range(MAX_ITEMS), value.items(), strict=False)
-    items = [f"{safe_text(k, 1)}: {safe_text(v, depth - 1)}" for _, (k, v) in head]
-    if len(value) > MAX_ITEMS:
-        items.append(f"… {len(value)} in all")
-    return "{" + ", ".join(items) + "}"
