@@ -166,22 +166,27 @@ def role_of(command_line: Sequence[str], environ: Mapping[str, str]) -> str:
 
 
 def _role_of_target(target: list[str]) -> str:
-    name = target[0]
-    if name in ("-m", "-c"):
-        name = target[1] if len(target) > 1 else ""
-        words = name.split()
-        if target[0] == "-c" and words[:1] == ["from"]:
-            name = words[1] if len(words) > 1 else ""
-        if name.split(".")[0] in _POOLS:
-            return _POOL_ROLES.get(name.rpartition(".")[2], "main")
-        if name == "ray.util.client.server":
-            return "helper"
-        return "tool" if target[0] == "-m" and name in _TOOLS else "main"
-    if os.path.join(*_COMPILER) in name:
+    """The role by what the interpreter runs: `-m module`, `-c command`, or a file."""
+    option, given = target[0], target[1] if len(target) > 1 else ""
+    if option == "-m":
+        return "tool" if given in _TOOLS else _role_of_module(given)
+    if option == "-c":
+        words = given.split()  # pools start their workers by `from module import main; main(...)`
+        return _role_of_module("".join(words[1:2]) if words[:1] == ["from"] else given)
+    return _role_of_file(target[0])
+
+
+def _role_of_module(name: str) -> str:
+    if name.split(".")[0] in _POOLS:
+        return _POOL_ROLES.get(name.rpartition(".")[2], "main")
+    return "helper" if name == "ray.util.client.server" else "main"
+
+
+def _role_of_file(name: str) -> str:
+    path = name.replace("\\", "/")
+    if path.endswith(_RAY_WORKER):
+        return "worker"
+    if path.endswith(_RAY) or os.path.join(*_COMPILER) in name:
         return "helper"
-    if "ray" in name and name.endswith(".py"):
-        path = name.replace("\\", "/")
-        if path.endswith(_RAY_WORKER) or path.endswith(_RAY):
-            return "worker" if path.endswith(_RAY_WORKER) else "helper"
     command = os.path.basename(name).rstrip("0123456789.")
     return "tool" if command in _TOOLS and command != "autotrack" else "main"
