@@ -106,19 +106,24 @@ def _only_assignment(frame: FrameType, name: str) -> ast.expr | None:
     scope = _scope_of(frame)
     if scope is None:
         return None
-    bound = [
-        node
-        for node in ast.walk(scope)
-        if (isinstance(node, ast.Name) and node.id == name and not isinstance(node.ctx, ast.Load))
-        or (isinstance(node, ast.arg) and node.arg == name)
-        or (isinstance(node, (ast.Global, ast.Nonlocal)) and name in node.names)
-        or (isinstance(node, ast.alias) and (node.asname or node.name) in (name, "*"))
-        or getattr(node, "name", None) == name
-    ]
+    bound = [node for node in ast.walk(scope) if _binds(node, name)]
     for node in ast.walk(scope):
         if isinstance(node, ast.Assign) and node.targets == bound and len(bound) == 1:
             return node.value
     return None
+
+
+def _binds(node: ast.AST, name: str) -> bool:
+    """Whether a part of a program may give a name a value."""
+    if isinstance(node, ast.Name):
+        return node.id == name and not isinstance(node.ctx, ast.Load)
+    if isinstance(node, ast.arg):
+        return node.arg == name
+    if isinstance(node, (ast.Global, ast.Nonlocal)):
+        return name in node.names
+    if isinstance(node, ast.alias):
+        return (node.asname or node.name) in (name, "*")
+    return getattr(node, "name", None) == name  # functions, classes, `except ... as`, patterns
 
 
 def _scope_of(frame: FrameType) -> ast.AST | None:
