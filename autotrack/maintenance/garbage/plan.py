@@ -130,20 +130,20 @@ def _doomed_runs(
     for row in rows:
         if row.lifecycle == "active":
             raise InvalidArgumentError("run", row.run_id, "a deleted run; delete it first (delete_run)")
+        if row.lifecycle == "deleted":  # else it is one whose removal broke off
+            if (row.deleted_time or 0) > cutoff:
+                continue
+            reason = "it is being written" if row.status == "RUNNING" else needed.get(row.id)
+            if reason:
+                kept.append(f"run {row.run_id}: {reason}")
+                continue
         run_id = row.run_id.removeprefix(PURGED) if row.lifecycle == PURGING else row.run_id
-        if row.lifecycle == "deleted" and (row.deleted_time or 0) > cutoff:
-            continue
-        if row.lifecycle == "deleted" and row.status == "RUNNING":
-            kept.append(f"run {run_id}: it is being written")
-        elif row.lifecycle == "deleted" and row.id in needed:
-            kept.append(f"run {run_id}: {needed[row.id]} needs it")
-        else:
-            uri = f"{roots[row.run_id].rpartition('/')[0]}/{run_id}"
-            yield DoomedRun(row.id, run_id, row.name, uri, size_of(uri))
+        uri = f"{roots[row.run_id].rpartition('/')[0]}/{run_id}"
+        yield DoomedRun(row.id, run_id, row.name, uri, size_of(uri))
 
 
 def _needed(connection: Connection) -> dict[int, str]:
-    """Runs that versions of registered models are from, by primary key, each with one such version."""
+    """Runs that versions of registered models are from, by primary key, each with a reason to stay."""
     names = schema.registered_models.c
     versions = select(names.name, _versions.version).join_from(
         schema.registered_models, schema.model_versions, names.id == _versions.model
@@ -153,7 +153,7 @@ def _needed(connection: Connection) -> dict[int, str]:
     found: dict[int, str] = {}
     for query in (by_run, by_model):
         for name, version, key in connection.execute(query):
-            found[key] = f"models:/{name}/{version}"
+            found[key] = f"models:/{name}/{version} needs it"
     return found
 
 
