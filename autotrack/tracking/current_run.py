@@ -150,12 +150,11 @@ def start_run(
         raise InvalidArgumentError("parent_run_id", parent_run_id, "a run's id")
     if description is not None:
         description = checked_text(description, "description")
-    if run_id is not None and run_name:
-        run_name = checked_name(run_name, "run_name")
-    parent = parent_run_id or (_active_id() if nested else None)
-    writer = _resumed(run_id) if run_id is not None else _new_run(experiment_id, run_name, parent, description)
-    if run_id is not None and (run_name or description):
-        writer.update(run_name, description)
+    if run_id is not None:
+        writer = _resumed(run_id, run_name, description)
+    else:
+        parent = parent_run_id or (_active_id() if nested else None)
+        writer = _new_run(experiment_id, run_name, parent, description)
     writer.set_tags(labels)
     if log_system_metrics is not None:
         writer.log_system_metrics = bool(log_system_metrics)
@@ -199,7 +198,8 @@ def _new_run(experiment_id: str | None, name: str | None, parent: str | None, de
     )
 
 
-def _resumed(run_id: str) -> RunWriter:
+def _resumed(run_id: str, name: str | None, description: str | None) -> RunWriter:
+    chosen = checked_name(name, "run_name") if name else None
     client = Client()
     info = client.get_run(run_id).info
     if info.lifecycle_stage != "active":
@@ -207,6 +207,8 @@ def _resumed(run_id: str) -> RunWriter:
     current = recorders.current()
     run = current.runs.get(run_id) or ranks.writer_of(current, client.attached_writer(run_id))
     current.resume_run(run, by_the_program=True)
+    if chosen or description:
+        run.update(chosen, description)
     return run
 
 
