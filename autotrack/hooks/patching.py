@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 from autotrack.hooks import guard, imports, layers, taps
 from autotrack.hooks.calls import Call, Entry, Handler, Replace, quiet
 from autotrack.hooks.layers import Layer
-from autotrack.hooks.taps import Tap, Timed, tap_on
+from autotrack.hooks.taps import After, Tap, tap_on
 
 __all__ = ["Call", "Handler", "PatchInfo", "Patcher", "Replace", "quiet"]
 
@@ -130,7 +130,7 @@ class Patcher:
         self,
         owner: Any,
         name: str,
-        after: Timed,
+        after: After,
         *,
         watch: Sized | None = None,
         timed: bool = False,

@@ -20,11 +20,9 @@ from typing import Any
 
 from autotrack.hooks import guard
 
-After = Callable[[Any, tuple[Any, ...], dict[str, Any]], object]
-"""Called with a call's result, its positional arguments (the instance first) and those by keyword."""
-
-Timed = Callable[..., object]
-"""The same, with the seconds that the call took as one more argument."""
+After = Callable[..., object]
+"""Called with a call's result, its positional arguments (the instance first) as a tuple and those by keyword as a dict;
+of a timed tap also with the seconds that the call took."""
 
 
 class Tap:
@@ -33,7 +31,7 @@ class Tap:
     __slots__ = ("__weakref__", "_places", "_switch", "installed", "name", "raw", "target")
 
     def __init__(
-        self, owner: Any, name: str, health: guard.Health, after: Timed, watch: Sized | None, timed: bool
+        self, owner: Any, name: str, health: guard.Health, after: After, watch: Sized | None, timed: bool
     ) -> None:
         self.raw: Any = vars(owner)[name]
         self.name = name
@@ -74,7 +72,7 @@ _taps: weakref.WeakSet[Tap] = weakref.WeakSet()
 
 
 def tap_on(
-    owner: Any, name: str, health: guard.Health, after: Timed, watch: Sized | None, timed: bool = False
+    owner: Any, name: str, health: guard.Health, after: After, watch: Sized | None, timed: bool = False
 ) -> Tap | str:
     """Put a tap on an attribute; or the reason why there can be none.
 
@@ -120,7 +118,7 @@ def function_of(raw: Any) -> Any:
     return raw.fget if type(raw) is property else raw
 
 
-def _stand_in(raw: Any, after: Timed, watch: Sized, health: guard.Health, target: str, timed: bool) -> Any:
+def _stand_in(raw: Any, after: After, watch: Sized, health: guard.Health, target: str, timed: bool) -> Any:
     # No globals but builtins: those are the raw function's.
     call, perf_counter, where = guard.call, time.perf_counter, f"{target}, after the call"
 
