@@ -21,6 +21,9 @@ FIRST = 10
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 BRANCHES = (ast.If, ast.IfExp, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.match_case)
+READERS = ("autotrack/config.py", "__main__.py", "sitecustomize.py")
+"""Files that may read the environment."""
+
 CALLED_BY_OTHERS = ("visit_", "pytest_", "test_", "do_")
 """Names that begin so are found by a framework, and called by nobody else."""
 
@@ -122,7 +125,7 @@ def is_broad(handler: ast.ExceptHandler) -> bool:
 
 def reads_environment(node: ast.AST) -> bool:
     """Whether it is `os.environ`, `os.getenv` or their like."""
-    return isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv")
+    return isinstance(node, ast.Attribute) and ast.unparse(node) in ("os.environ", "os.environb", "os.getenv")
 
 
 def used_names(found: Iterable[Source]) -> Counter[str]:
@@ -206,11 +209,9 @@ def manners(package: list[Source], found: list[Found], everything: bool) -> None
     ]
     listed("broad excepts (aim 2: the guard and the hook)", broad, everything)
     reads = {
-        f"{source.name}"
-        for source, node in nodes
-        if reads_environment(node) and not source.name.endswith(("autotrack/config.py", "__main__.py"))
+        f"{source.name}" for source, node in nodes if reads_environment(node) and not source.name.endswith(READERS)
     }
-    listed("files that read the environment, but for config.py and __main__.py", sorted(reads), everything)
+    listed("files that read the environment, but for config.py, the launcher and the hook", sorted(reads), everything)
 
 
 def main(arguments: list[str]) -> int:
