@@ -48,6 +48,11 @@ def set_experiment(
 
     When the store is away, runs are recorded under the name all the same and the experiment is made later.
 
+    Args:
+        experiment_name: Its name.
+        experiment_id: Its id, instead of the name.
+        tags: Tags that are set on it.
+
     Returns:
         The experiment; its `experiment_id` is empty where the store is away.
 

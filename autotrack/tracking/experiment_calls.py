@@ -44,6 +44,11 @@ class ExperimentCalls(Access):
     ) -> str:
         """Make an experiment.
 
+        Args:
+            name: Its name.
+            artifact_location: Folder or URL for the files of its runs; the store's own by default.
+            tags: Its tags.
+
         Returns:
             Its id.
 

@@ -30,6 +30,11 @@ class FileCalls(Access):
     def log_artifact(self, run_id: str, local_path: str | os.PathLike[str], artifact_path: str | None = None) -> None:
         """Store a copy of a local file, or of a folder, among a run's artifacts.
 
+        Args:
+            run_id: The run.
+            local_path: The file or folder.
+            artifact_path: The folder among the artifacts that it goes into, under its own name; the topmost by default.
+
         Raises:
             NotFoundError: There is no such run.
             InvalidArgumentError: A path is none.
@@ -45,6 +50,11 @@ class FileCalls(Access):
 
     def log_artifacts(self, run_id: str, local_dir: str | os.PathLike[str], artifact_path: str | None = None) -> None:
         """Store copies of all files of a local folder among a run's artifacts.
+
+        Args:
+            run_id: The run.
+            local_dir: The folder.
+            artifact_path: The folder among the artifacts that what is in it goes into; the topmost by default.
 
         Raises:
             NotFoundError: There is no such run.

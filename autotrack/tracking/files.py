@@ -18,7 +18,14 @@ from autotrack.tracking.values import checked_file, checked_text
 def log_artifact(local_path: Any, artifact_path: str | None = None, run_id: str | None = None) -> None:
     """Store a copy of a local file or folder among the run's artifacts.
 
+    Args:
+        local_path: The file or folder.
+        artifact_path: The folder among the artifacts that it goes into, under its own name; the topmost by default.
+        run_id: Another run than the active one.
+
     Raises:
+        InvalidArgumentError: A path is none.
+        NotFoundError: There is no run of that id.
         ArtifactError: It cannot be read or stored.
     """
     local_file(local_path, "local_path")
@@ -29,7 +36,14 @@ def log_artifact(local_path: Any, artifact_path: str | None = None, run_id: str 
 def log_artifacts(local_dir: Any, artifact_path: str | None = None, run_id: str | None = None) -> None:
     """Store copies of all files of a local folder among the run's artifacts.
 
+    Args:
+        local_dir: The folder.
+        artifact_path: The folder among the artifacts that what is in it goes into; the topmost by default.
+        run_id: Another run than the active one.
+
     Raises:
+        InvalidArgumentError: A path is none.
+        NotFoundError: There is no run of that id.
         ArtifactError: A file cannot be read or stored.
     """
     local_file(local_dir, "local_dir")
@@ -40,7 +54,14 @@ def log_artifacts(local_dir: Any, artifact_path: str | None = None, run_id: str 
 def log_text(text: str, artifact_file: str, run_id: str | None = None) -> None:
     """Store text as one of the run's artifacts.
 
+    Args:
+        text: The text, which is stored as UTF-8.
+        artifact_file: Its path among the artifacts, such as `notes/a.txt`.
+        run_id: Another run than the active one.
+
     Raises:
+        InvalidArgumentError: It is no text.
+        NotFoundError: There is no run of that id.
         ArtifactError: The path is refused, or the file cannot be stored.
     """
     content, file = checked_text(text, "text"), checked_file(artifact_file)
@@ -49,9 +70,16 @@ def log_text(text: str, artifact_file: str, run_id: str | None = None) -> None:
 
 
 def log_dict(dictionary: Any, artifact_file: str, run_id: str | None = None) -> None:
-    """Store a dict or list, as YAML or JSON by the file's name, as one of the run's artifacts.
+    """Store a dict or list as one of the run's artifacts.
+
+    Args:
+        dictionary: The dict or list.
+        artifact_file: Its path among the artifacts; YAML where it ends in `.yaml` or `.yml`, JSON else.
+        run_id: Another run than the active one.
 
     Raises:
+        InvalidArgumentError: It holds keys that are no text, or itself.
+        NotFoundError: There is no run of that id.
         ArtifactError: The path is refused, or the file cannot be stored.
     """
     text = rendering.dict_text(dictionary, checked_file(artifact_file))
@@ -60,10 +88,16 @@ def log_dict(dictionary: Any, artifact_file: str, run_id: str | None = None) -> 
 
 
 def log_table(data: Any, artifact_file: str, run_id: str | None = None) -> None:
-    """Store a table (dict of columns, or DataFrame) as JSON, below the rows of one that is there already.
+    """Store a table as JSON as one of the run's artifacts; below the rows of a table that is there already.
+
+    Args:
+        data: A DataFrame (pandas, polars), or a dict of columns; a dict of single values is one row.
+        artifact_file: Its path among the artifacts.
+        run_id: Another run than the active one.
 
     Raises:
-        InvalidArgumentError: It is no table.
+        InvalidArgumentError: It is no table, or the file that is there is none.
+        NotFoundError: There is no run of that id.
         ArtifactError: The path is refused, or the file cannot be stored.
     """
     table, file = table_of(data), checked_file(artifact_file)
@@ -92,8 +126,14 @@ def load_table(
 def log_stream(stream: Any, artifact_file: str, run_id: str | None = None) -> None:
     """Store what a stream of bytes still holds as one of the run's artifacts.
 
+    Args:
+        stream: A file opened for reading bytes, or anything with such a `read`.
+        artifact_file: Its path among the artifacts.
+        run_id: Another run than the active one.
+
     Raises:
         InvalidArgumentError: It is no stream of bytes.
+        NotFoundError: There is no run of that id.
         ArtifactError: The path is refused, or the file cannot be stored.
     """
     checked_stream(stream)

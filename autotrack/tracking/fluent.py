@@ -152,6 +152,11 @@ def log_metrics(
 def log_param(key: str, value: Any, synchronous: bool | None = None) -> Any:
     """Log a parameter; its type is kept beside its text. A key that is there already gets the new value.
 
+    Args:
+        key: The parameter.
+        value: Its value; numbers, text, booleans, None, and lists and dicts of these keep their type.
+        synchronous: True waits until it is in the database.
+
     Returns:
         The value.
 
@@ -166,7 +171,18 @@ def log_param(key: str, value: Any, synchronous: bool | None = None) -> Any:
 
 
 def log_params(params: Mapping[str, Any], synchronous: bool | None = None, run_id: str | None = None) -> None:
-    """Log several parameters; errors as for `log_param`, and nothing is logged then."""
+    """Log several parameters.
+
+    Args:
+        params: The parameters by key, as for `log_param`.
+        synchronous: True waits until they are in the database.
+        run_id: Another run than the active one.
+
+    Raises:
+        InvalidArgumentError: A key is not usable; nothing is logged then.
+        RunEndedError: The run has ended.
+        NotFoundError: There is no run of that id.
+    """
     rows: list[Param] = [explicit_param(key, value) for key, value in checked_mapping(params, "params").items()]
     writer_for(run_id).log_params(rows)
     _wait(synchronous)
@@ -174,6 +190,11 @@ def log_params(params: Mapping[str, Any], synchronous: bool | None = None, run_i
 
 def set_tag(key: str, value: Any, synchronous: bool | None = None) -> None:
     """Set a tag of the active run.
+
+    Args:
+        key: The tag.
+        value: Its value, whose `str` is stored.
+        synchronous: True waits until it is in the database.
 
     Raises:
         InvalidArgumentError: The key is not usable.
