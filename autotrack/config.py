@@ -69,6 +69,7 @@ def _load() -> tuple[Settings, dict[str, Origin], list[str]]:
         _loaded = read(os.environ, Path.cwd())
         if _loaded[0].silent:
             console.silent = True
+        console.verbose = _loaded[0].debug
     return _loaded
 
 

@@ -9,6 +9,9 @@ _said: set[str] = set()
 silent = False
 """Say nothing at all (the setting `silent`)."""
 
+verbose = False
+"""Tell what is done and what is left out, too (the setting `debug`)."""
+
 
 def say(text: str) -> None:
     """Write one line to stderr, if there is one that takes it."""
@@ -23,8 +26,8 @@ def say(text: str) -> None:
 
 def reset() -> None:
     """Speak again, also of what was said before (between tests)."""
-    global silent
-    silent = False
+    global silent, verbose
+    silent = verbose = False
     _said.clear()
 
 
@@ -32,4 +35,10 @@ def say_once(topic: str, text: str) -> None:
     """Write one line to stderr, the first time that this topic comes up in this process."""
     if topic not in _said:
         _said.add(topic)
+        say(text)
+
+
+def tell(text: str) -> None:
+    """Say what is only for those who want to know everything (the setting `debug`)."""
+    if verbose:
         say(text)

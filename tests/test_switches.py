@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -153,6 +155,29 @@ def test_silence_is_kept_on_stderr(run_python: Python) -> None:
     assert loud.stderr.count("(nothing is lost") == 1
     quiet = run_python(source.format(options="silent=True"))
     assert (quiet.stdout, quiet.stderr) == ("", "")
+
+
+def test_debug_tells_what_is_hooked_trained_and_left_out(run_python: Python, tmp_path: Path) -> None:
+    """By the variable or in the project's file: a line each on stderr; stdout is the program's own."""
+    source = """
+        import autotrack
+        autotrack.autolog(log_models=False)
+        from sklearn.linear_model import Ridge
+        Ridge().fit([[1.0], [2.0]], [1.0, 2.0])
+        with autotrack.start_run():
+            pass
+    """
+    by_variable = run_python(source, env={"AUTOTRACK_DEBUG": "1"})
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "pyproject.toml").write_text("[tool.autotrack]\ndebug = true\n")
+    for done in (by_variable, run_python(source, cwd=tmp_path / "project")):
+        assert done.stdout == ""
+        told = re.sub("run [0-9a-f]{8}", "run ID", done.stderr)
+        assert re.search(r"^autotrack: sklearn [\d.]+ is active$", told, re.MULTILINE), told
+        assert re.search(r"^autotrack: run ID: Ridge.fit, at .*:\d+ in <module>$", told, re.MULTILINE), told
+        assert "autotrack: run ID: model is left out: the option log_models is off\n" in told
+        assert told.count("autotrack: run ID: FINISHED\n") == 2
+        assert told.count("autotrack: run ID: begins\n") == 1
 
 
 # disabled()

@@ -211,7 +211,10 @@ def on_import(name: str, module: ModuleType) -> None:
         rides = not (state.row.target or state.row.light)
         if not rides and not any(load is known for known in state.loads.values()):
             _take_off(state)
+        before = state.patcher
         _decide(state)
+        if state.patcher is None or state.patcher is not before:
+            _tell(state.row)
         state.loads.update((one, load) for one in state.row.triggers if sys.modules.get(one) is module)
 
 
@@ -221,6 +224,13 @@ def on_target(name: str, module: ModuleType) -> None:
     if not hasattr(module, "__path__"):  # no package: the trigger can never be imported
         health = guard.health(name)
         health.status, health.reason = "skipped", _not_the_framework(state.row)
+        _tell(state.row)
+
+
+def _tell(row: Integration) -> None:
+    health = guard.health(row.name)
+    words = [row.name, *([health.version] if health.version else []), "is", health.status]
+    console.tell(" ".join(words) + (f": {health.reason}" if health.reason else ""))
 
 
 def _decide(state: _State) -> None:

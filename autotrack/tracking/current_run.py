@@ -155,6 +155,7 @@ def start_run(
     else:
         parent = parent_run_id or (_active_id() if nested else None)
         writer = _new_run(experiment_id, run_name, parent, description)
+    writer.tell("begins" if run_id is None else "goes on")
     writer.set_tags(labels)
     if log_system_metrics is not None:
         writer.log_system_metrics = bool(log_system_metrics)

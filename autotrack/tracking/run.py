@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from autotrack import clock, events
+from autotrack import clock, console, events
 from autotrack.errors import RunEndedError
 from autotrack.events import EndStatus, ErrorInfo, MetricLogged, Param, RunStatus
 from autotrack.hooks import guard
@@ -74,8 +74,7 @@ class RunWriter:
         self.parent_run_id = parent_run_id
         self.source = source
         self.status: RunStatus = "RUNNING"
-        self.start_time = clock.now()
-        self._born = monotonic()
+        self.start_time, self._born = clock.now(), monotonic()
         self.end_time: int | None = None
         self.fits = 0
         self.log_system_metrics: bool | None = None
@@ -83,8 +82,7 @@ class RunWriter:
         self.gone_ranks: list[int] = []
         self.cost = Cost()
         self._artifact_root: Root | None = None
-        self._inherited = False
-        self._shared = False
+        self._inherited = self._shared = False
         self._lock = threading.RLock()
         self._next_step: dict[str, int] = {}
         self._params: dict[str, str] = {}
@@ -346,14 +344,19 @@ class RunWriter:
 
     def update(self, name: str | None = None, description: str | None = None) -> None:
         """Set the name or the description anew."""
-        name = name and redact(name)
+        name, description = name and redact(name), description and redact(description)
         self.name = name or self.name
-        shown = None if description is None else redact(description)
-        self.recorder.write(events.RunUpdated(self.run_id, name, shown))
+        self.recorder.write(events.RunUpdated(self.run_id, name, description))
 
     def degrade(self, reason: str) -> None:
         """Say of the run that something of it could not be recorded."""
-        self.recorder.write(events.RunDegraded(self.run_id, storable(redact(reason))))
+        text = storable(redact(reason))
+        self.recorder.write(events.RunDegraded(self.run_id, text))
+        self.tell(text)
+
+    def tell(self, text: str) -> None:
+        """Say something of the run to who wants to know everything (the setting `debug`)."""
+        console.tell(f"run {self.run_id[:8]}: {text}")
 
     def _now(self) -> int:
         """The time, but not one before the run began: clocks are set back, and those of two machines differ."""
@@ -368,13 +371,9 @@ class RunWriter:
             reason: Why, and what to do in order to have it.
         """
         self.set_tags({SKIPPED_TAG + what: reason})
+        self.tell(f"{what} is left out: {reason}")
 
-    def end(
-        self,
-        status: EndStatus = "FINISHED",
-        error: ErrorInfo | None = None,
-        time: int | None = None,
-    ) -> None:
+    def end(self, status: EndStatus = "FINISHED", error: ErrorInfo | None = None, time: int | None = None) -> None:
         """End the run; a second end is none, and neither is one by a forked child of the process that opened it."""
         if self.status != "RUNNING":
             return
@@ -384,6 +383,7 @@ class RunWriter:
         self.recorder.forget(self)
         if not self._inherited:
             self._write_end(status, self.end_time, error)
+            self.tell(status)
             if self._shared:
                 counting.end(self.recorder.location, self.run_id)
 

@@ -96,6 +96,8 @@ class Training:
     def open(self) -> None:
         """The training begins. Training that is no call, a loop say, is opened and closed in place of entered."""
         self._write("RUNNING", None)
+        if self.run is not None:
+            self.run.tell(f"{self._call.estimator}.{self._call.method}, at {self._caller}")
         self._start = time.perf_counter()
 
     def note(self, **details: Any) -> None:
