@@ -3,7 +3,7 @@
 `Journal.append` is all that a logging call costs: one `os.write` on a file opened with O_APPEND. What was appended
 is in the page cache and so survives the death of the process (with `durability="fsync"`, of the machine).
 
-File: `<store folder>/journal/<store key>/<journal id>.jsonl`, UTF-8, one JSON object a line as `events.py` defines
+File: `<store folder>/journal/<store key>/<journal id>.jsonl`, UTF-8, one JSON object a line as `events` defines
 them. The first line is a `JournalOpened` with the version of the format; the last, after an orderly end, is a
 `JournalClosed`. `journal_reading.py` reads it.
 """
