@@ -121,8 +121,9 @@ class Recorder:
         for run in runs:
             run.write_waiting()
         load.tick([run for run in runs if run.source not in NOT_OF_THE_PROGRAM])
-        if self._thread is not None:
-            self.write_all(self._ledger.tell(self._ledger.settled(self._thread.passes)))
+        with self._lock:  # the program may just be closing the journal: no other is to be opened for this
+            if self._thread is not None:
+                self.write_all(self._ledger.tell(self._ledger.settled(self._thread.passes)))
 
     def _on_share(self, run_id: str, seconds: float) -> None:
         """What moving a run's events into the store took."""

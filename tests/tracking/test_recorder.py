@@ -497,3 +497,34 @@ def test_many_runs_leave_nothing_behind_in_this_process(autotrack_store: Tempora
     assert len(alive) <= 2, "the last run is known to `last_active_run`"
     assert recorders.current().runs == {}
     assert recorders.existing(locate(autotrack_store.uri)) is recorders.current()
+
+
+def test_a_journal_that_is_closed_while_costs_are_told_stays_the_only_one(run_python: Python, tmp_path: Path) -> None:
+    """The ingest thread may be about to tell what runs took just as the program ends: it opens no second journal."""
+    done = run_python(f"""
+        import os
+        import threading
+        os.environ["AUTOTRACK_TICK_SECONDS"] = "600"
+        import autotrack
+        from autotrack.tracking import recorders
+        autotrack.set_tracking_uri({str(tmp_path / "store")!r})
+        with autotrack.start_run():
+            autotrack.log_text("some text", "notes.txt")
+        recorder = recorders.current()
+        closing = threading.Thread(target=recorder._close_journal)
+
+        def close_now(passes):
+            closing.start()
+            closing.join(0.5)
+            return recorder._ledger.ended()
+
+        recorder._ledger.settled = close_now
+        recorder._on_tick(recorder._load)
+        closing.join()
+        assert recorder.journal_or_none is None
+    """)
+    assert (done.returncode, done.stderr) == (0, "")
+    client = Client(tmp_path / "store")
+    (run,) = client.search_runs()
+    assert "autotrack.cost" in run.data.tags
+    assert len(client.reader.journals()) == 1
