@@ -12,7 +12,20 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, MetaData, Table, bindparam, collate, event, func, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    MetaData,
+    Table,
+    Text,
+    bindparam,
+    collate,
+    event,
+    func,
+    literal_column,
+    text,
+)
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -262,13 +275,19 @@ class SQLite(Dialect):
             connection.exec_driver_sql(f"{_insert_into(connection, table)} VALUES {rows}", some)
 
     def like(self, value: ColumnElement[Any], pattern: str, fold: bool) -> ColumnElement[bool]:
-        """SQLite's LIKE folds the case of ASCII letters alone, so GLOB stands in where case counts."""
+        """SQLite's LIKE folds the case of ASCII letters alone, so GLOB stands in where case counts.
+
+        It plans a statement anew for each pattern, in case the beginning is to be sought in an index. That takes as
+        long as a small search; where no index helps, the pattern is an expression, which it does not look at.
+        """
+        nothing = literal_column("''", Text())
         if not fold:
             specials = {"*": "[*]", "?": "[?]", "[": "[[]", "%": "*", "_": "?"}
-            return value.op("GLOB", is_comparison=True)("".join(specials.get(char, char) for char in pattern))
-        if pattern.isascii():
-            return value.like(pattern.replace("!", "!!"), escape="!")
-        return func.autotrack_lower(value).like(_lower(pattern).replace("!", "!!"), escape="!")
+            glob = "".join(specials.get(char, char) for char in pattern)
+            return value.op("GLOB", is_comparison=True)(nothing + glob if glob.startswith(("*", "?", "[")) else glob)
+        if not pattern.isascii():
+            value, pattern = func.autotrack_lower(value), _lower(pattern)
+        return value.like(nothing + pattern.replace("!", "!!"), escape="!")
 
     def damage(self, connection: Connection) -> str:
         """SQLite's own check, without the comparison of each index with its table."""

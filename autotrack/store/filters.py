@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     ColumnElement,
     Double,
+    Select,
     String,
     Table,
+    UnaryExpression,
     and_,
     case,
     cast,
@@ -29,6 +31,7 @@ from sqlalchemy import (
     select,
     true,
 )
+from sqlalchemy.sql import operators
 
 from autotrack.errors import FilterSyntaxError
 from autotrack.store import schema
@@ -39,6 +42,9 @@ from autotrack.store.places import ROOT_TAG
 
 MAX_ALTERNATION = 40
 """Most levels of `and` within `or` within `and` ...: what SQLite's parser bears."""
+
+MAX_WITHIN = 4
+"""Most lists of runs within one another, for the same reason."""
 
 MAX_PATTERN = 10_000
 """Longest pattern of `like`."""
@@ -55,6 +61,7 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
     "!=": operator.ne,
 }
+_SIGN: operators.custom_op[Any] = operators.custom_op("+")
 _NUMBER_OPERATORS = (*_COMPARE, "in", "not in")
 _TEXT_OPERATORS = ("=", "!=", "like", "ilike", "in", "not in")
 
@@ -94,6 +101,16 @@ class Vocabulary(NamedTuple):
         return self.fields[key]
 
 
+class _InList(NamedTuple):
+    """The condition that a thing is in a list."""
+
+    condition: Condition
+    query: Select[Any]
+    """The list: primary keys."""
+    short: bool
+    """It is likely to be."""
+
+
 class Compiler:
     """Compiles one filter; `one_by_one` as for `compile_filter`."""
 
@@ -103,6 +120,7 @@ class Compiler:
         self._dialect = dialect
         self._one_by_one = one_by_one
         self._each = one_by_one
+        self._lists: list[_InList] = []
 
     def condition(self) -> Condition | None:
         """The whole filter; None where it is empty.
@@ -130,7 +148,28 @@ class Compiler:
             raise FilterSyntaxError(self.text, 0, f"at most {MAX_ALTERNATION} levels of 'and' within 'or'")
         # The deepest first: SQLite's parser then has the least to remember.
         conditions = [condition for condition, _ in sorted(items, key=lambda item: -item[1])]
+        if word == "and" and around is None and self._dialect.walk:
+            conditions = self._within_each_other(conditions)
         return (and_ if word == "and" else or_)(*conditions), depth
+
+    def _within_each_other(self, conditions: list[Condition]) -> list[Condition]:
+        """All the conditions; of those that a thing is in a list, the list takes only what is in the one before.
+
+        SQLite, without statistics, makes each list and looks each thing up in all of them. To make them takes longest,
+        and where one is of things that equal something, the others get short with it.
+        """
+        lists = [item for item in self._lists if any(item.condition is one for one in conditions)]
+        if not any(item.short for item in lists):
+            return conditions
+        others = [one for one in conditions if not any(item.condition is one for item in lists)]
+        lists.sort(key=lambda item: not item.short)
+        for first in range(0, len(lists), MAX_WITHIN):
+            query, *following = (item.query for item in lists[first : first + MAX_WITHIN])
+            for outer in following:
+                # The sign keeps it from seeking the rows of each thing in the inner list, which may be long after all.
+                query = outer.where(UnaryExpression(outer.selected_columns[0], operator=_SIGN).in_(query))
+            others.append(self.vocabulary.identity.in_(query))
+        return others
 
     def _flat(self, group: Group) -> list[Node]:
         items: list[Node] = []
@@ -168,6 +207,7 @@ class Compiler:
             found: Condition = query.where(query.selected_columns[0] == identity).correlate(identity.table).exists()
         else:
             found = identity.in_(query)
+            self._lists.append(_InList(found, query, comparison.operator in ("=", "in")))
         return not_(found) if comparison.operator == "is null" else found
 
     def text_condition(self, value: ColumnElement[Any], comparison: Comparison) -> Condition:

@@ -8,12 +8,14 @@ nor hide others.
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import (
+    CTE,
     BigInteger,
     ColumnElement,
     Connection,
@@ -25,11 +27,14 @@ from sqlalchemy import (
     Row,
     ScalarSelect,
     Select,
+    Table,
     and_,
     case,
+    column,
     false,
     func,
     literal,
+    literal_column,
     not_,
     or_,
     select,
@@ -47,8 +52,35 @@ MAX_CLAUSES = 20
 MAX_RESULTS = 50_000
 """Most rows in a page."""
 
+_SAMPLE = 100
+"""How many rows of an index say whether many of them pass a filter."""
 
 _NUMBERS = (Integer, Numeric, Float)
+
+
+class Indexed(NamedTuple):
+    """Values of one key that an index has in order, each with the run that it belongs to."""
+
+    value: ColumnElement[Any]
+    key: str
+    descending: bool
+
+    def first(self, rows: int) -> ColumnElement[bool]:
+        """That a value is one of so many first ones; equal ones at the edge are left out, lest they be thousands."""
+        other, ordered = self._ordered()
+        end = -schema.LARGEST if self.descending else schema.LARGEST
+        edge = func.coalesce(ordered.with_only_columns(other).offset(rows).limit(1).scalar_subquery(), end)
+        return self.value > edge if self.descending else self.value < edge
+
+    def sample(self, rows: int) -> FromClause:
+        """Runs of so many first values, whichever they are of equal ones."""
+        return self._ordered()[1].limit(rows).subquery("sample")
+
+    def _ordered(self) -> tuple[ColumnElement[Any], Select[Any]]:
+        others = _alias(self.value.table.element, "edge")
+        other = others.c[str(self.value.key)]
+        order = other.desc() if self.descending else other.asc()
+        return other, select(others.c.run).where(others.c.key == clip(self.key), other.is_not(None)).order_by(order)
 
 
 class Part(NamedTuple):
@@ -56,10 +88,8 @@ class Part(NamedTuple):
 
     expression: ColumnElement[Any]
     descending: bool = False
-    first: ColumnElement[bool] | None = None
-    """Of a rank: what holds for the rows of rank 0, where an index has those in order."""
-    near: ColumnElement[bool] | None = None
-    """With `first`: what holds for those of them that come first of all, as many as `Dialect.walk`."""
+    indexed: Indexed | None = None
+    """Of a rank: where the rows of rank 0 are in order."""
 
     def directed(self, expression: Any) -> ColumnElement[Any]:
         """An expression in this part's direction."""
@@ -108,7 +138,7 @@ class Order:
         self,
         cheap: Sequence[ColumnElement[bool]],
         condition: ColumnElement[bool] | None,
-        each: ColumnElement[bool] | None,
+        each: Callable[[], ColumnElement[bool] | None],
         behind: Sequence[ColumnElement[bool]],
         limit: int,
     ) -> Executable:
@@ -116,38 +146,59 @@ class Order:
 
         Where an index has the rows of the first rank in order, these are sought on their own, and the rest only
         where they do not fill the page: 10,000 runs by a metric then take as long as the page, not as all runs.
-        With a filter that many runs pass the first of them are even found without asking which runs pass it.
+        With a filter that many runs pass the first of them are even found without asking which runs pass it; the few
+        that pass another one are sorted.
 
         Args:
             cheap: What must hold of the things that are searched, and costs nothing to look at.
             condition: The filter, if there is one.
-            each: The same, where only a few things are looked at.
+            each: Gives the same for where only a few things are looked at.
             behind: What must hold of the values ordered by.
             limit: Most rows.
         """
-        first = self._parts[0].first
+        indexed, walk = self._parts[0].indexed, self._dialect.walk
         conditions = [*cheap] if condition is None else [*cheap, condition]
-        if first is None:
+        if indexed is None:
             return self._rows([*conditions, *behind], 0).limit(limit)
         near = None
+        few: ColumnElement[bool] = false()
         if condition is not None:
             identity = self._vocabulary.identity
             wanted = select(identity).where(*conditions)
-            if each is not None and self._parts[0].near is not None and not behind and 4 * limit <= self._dialect.walk:
-                near = self._rows([*cheap, each, first, self._parts[0].near], 1).limit(limit).cte("near")
+            if not behind and 4 * limit <= walk and (one := each()) is not None:
+                near = self._near(indexed, [*cheap, one], limit)
                 wanted = wanted.limit(case((_count(near) < limit, -1), else_=0))
             # A CTE that is named twice is evaluated once.
-            conditions = [identity.in_(select(wanted.cte("wanted")))]
-        ranked = self._rows([*conditions, *behind, first], 1).limit(limit).cte("ranked")
-        missing = _count(ranked) < limit
-        rest = self._rows([missing, *conditions, *behind, not_(first)], 0).limit(limit).subquery("rest")
-        pieces = [select(ranked), select(rest)]
+            passing = wanted.cte("wanted")
+            conditions = [identity.in_(_all_of(passing, [identity.name]))]
+            if walk:
+                few = _count(passing) <= walk
+        first = indexed.value.is_not(None)
+        ranked = self._rows([not_(few), *conditions, *behind, first], 1).limit(limit).cte("ranked")
+        missing = or_(few, _count(ranked) < limit)
+        rest = self._rows([missing, *conditions, *behind, or_(few, not_(first))], 0).limit(limit).subquery("rest")
+        names = [_name(number) for number in range(len(self._parts))]
+        columns = ["identity", *names]
+        pieces = [_all_of(ranked, columns), _all_of(rest, columns)]
         if near is not None:
-            pieces.append(select(near).where(_count(near) == limit))
-        found = union_all(*pieces).subquery("found")
-        columns = list(found.c)[1:]
-        directions = [part.directed(column) for part, column in zip(self._parts, columns, strict=True)]
-        return select(found).order_by(*directions).limit(limit)
+            pieces.append(_all_of(near, columns).where(_count(near) == limit))
+        directions = [part.directed(column(name)) for part, name in zip(self._parts, names, strict=True)]
+        return union_all(*pieces).order_by(*directions).limit(limit)
+
+    def _near(self, indexed: Indexed, conditions: Sequence[ColumnElement[bool]], limit: int) -> CTE:
+        """Those that the conditions let through of the first `walk` rows.
+
+        None of them where so few of the first of these pass that they can hardly be `limit`: rows in the order of an
+        index are scattered over the database, which costs more than their number.
+        """
+        walk, identity = self._dialect.walk, self._vocabulary.identity
+        likely: list[ColumnElement[bool]] = []
+        if least := limit * _SAMPLE // (2 * walk):
+            some = indexed.sample(_SAMPLE)
+            passes = select(identity).where(identity == literal_column("sample.run"), *conditions).exists()
+            likely.append(select(func.count()).select_from(some).where(passes).scalar_subquery() >= least)
+        first = [indexed.value.is_not(None), indexed.first(walk)]
+        return self._rows([*likely, *conditions, *first], 1).limit(limit).cte("near")
 
     def _rows(self, conditions: Sequence[ColumnElement[bool]], constant: int) -> Select[Any]:
         """Ordered rows; the first `constant` parts of the order are 0 for all of them, and their join finds a row."""
@@ -156,7 +207,7 @@ class Order:
             source = source.join(other, condition, isouter=number >= constant)
         zero: ColumnElement[Any] = literal(0)
         parts = [zero if number < constant else part.expression for number, part in enumerate(self._parts)]
-        values = [expression.label(f"part{number}") for number, expression in enumerate(parts)]
+        values = [expression.label(_name(number)) for number, expression in enumerate(parts)]
         directions = [part.directed(part.expression) for part in self._parts[constant:]]
         query = select(self._vocabulary.identity.label("identity"), *values).select_from(source)
         return query.where(*conditions).order_by(*directions)
@@ -185,34 +236,21 @@ class Order:
         if name.entity not in self._vocabulary.entities or name.entity == "datasets":
             raise FilterSyntaxError(clause, name.position, "an attribute, metrics., params. or tags.")
         tables = {"metrics": schema.metric_series, "params": schema.params, "tags": self._vocabulary.tags}
-        rows = tables[name.entity].alias(f"by{len(self._joins)}")
+        rows = _alias(tables[name.entity], f"by{len(self._joins)}")
         owner = rows.c[0] if name.entity == "tags" else rows.c.run
         self._joins.append((rows, and_(owner == self._vocabulary.identity, rows.c.key == clip(name.key))))
         if name.entity == "metrics":
             value = rows.c[name.view]
             rank = case((value.is_not(None), 0), (owner.is_not(None), 1), else_=2)
-            return [
-                Part(rank, first=value.is_not(None), near=self._near(value, name.key, descending)),
-                Part(value, descending),
-            ]
+            return [Part(rank, indexed=Indexed(value, name.key, descending)), Part(value, descending)]
         if name.entity == "params":
             rank = case((rows.c.number.is_not(None), 0), (owner.is_not(None), 1), else_=2)
             text = self._dialect.sortable(rows.c.text)
             number = rows.c.number
-            near = self._near(number, name.key, descending)
-            return [Part(rank, first=number.is_not(None), near=near), Part(number, descending), Part(text, descending)]
+            indexed = Indexed(number, name.key, descending)
+            return [Part(rank, indexed=indexed), Part(number, descending), Part(text, descending)]
         rank = case((owner.is_not(None), 0), else_=1)
         return [Part(rank), Part(self._dialect.sortable(rows.c.value), descending)]
-
-    def _near(self, value: ColumnElement[Any], key: str, descending: bool) -> ColumnElement[bool]:
-        """That a value of that key is one of the first; equal ones at the edge are left out, lest they be thousands."""
-        others = value.table.element.alias("edge")
-        other = others.c[value.key]
-        directed = Part(other, descending).directed(other)
-        ordered = select(other).where(others.c.key == clip(key), other.is_not(None)).order_by(directed)
-        end = -schema.LARGEST if descending else schema.LARGEST
-        edge = func.coalesce(ordered.offset(self._dialect.walk).limit(1).scalar_subquery(), end)
-        return value > edge if descending else value < edge
 
     def _field(self, clause: str, name: Name, descending: bool) -> list[Part]:
         field = self._vocabulary.field(name, clause)
@@ -220,6 +258,24 @@ class Order:
         value = self._dialect.sortable(field.expression) if number is None else number
         rank = [Part(case((field.expression.is_not(None), 0), else_=1))] if field.nullable else []
         return [*rank, Part(value, descending)]
+
+
+@functools.cache
+def _alias(table: Table, name: str) -> FromClause:
+    """A table by another name; to make one costs as much as the rest of a clause."""
+    made = table.alias(name)
+    len(made.c)  # made here and now: SQLAlchemy 2.0 is not ready for two threads that do
+    return made
+
+
+def _name(number: int) -> str:
+    return f"part{number}"
+
+
+def _all_of(rows: FromClause, names: Sequence[str]) -> Select[Any]:
+    """Rows as they are; SQLAlchemy's own way makes each column anew."""
+    columns: list[ColumnElement[Any]] = [column(name) for name in names]
+    return select(*columns).select_from(rows)
 
 
 def _count(rows: FromClause) -> ScalarSelect[int]:
@@ -264,10 +320,10 @@ class Search(NamedTuple):
         if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MAX_RESULTS:
             raise InvalidArgumentError("max_results", size, f"a whole number from 1 to {MAX_RESULTS}")
         order = Order(self.order_by, default, vocabulary, dialect)
-        condition = compile_filter(self.filter_string, vocabulary, dialect)
-        each = compile_filter(self.filter_string, vocabulary, dialect, one_by_one=True) if dialect.walk else None
+        compiled = functools.partial(compile_filter, self.filter_string, vocabulary, dialect)
+        each = functools.partial(compiled, one_by_one=True)
         behind = [order.after(self._values())] if self.page_token else []
-        rows = connection.execute(order.query(conditions, condition, each, behind, size + 1)).all()
+        rows = connection.execute(order.query(conditions, compiled(), each, behind, size + 1)).all()
         next_token = self._token(rows[size - 1]) if len(rows) > size else None
         return [row.identity for row in rows[:size]], next_token
 

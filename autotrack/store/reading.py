@@ -77,9 +77,9 @@ class Reader:
             InvalidArgumentError: An argument is not usable, or the token is of another search.
         """
         runs = schema.runs.c
-        conditions: list[ColumnElement[bool]] = [runs.lifecycle.in_(_stages(run_view_type))]
+        conditions = [_one_of(runs.lifecycle, _stages(run_view_type))]
         if experiment_ids is not None:
-            conditions.append(runs.experiment.in_([experiment_key(one) for one in experiment_ids]))
+            conditions.append(_one_of(runs.experiment, [experiment_key(one) for one in experiment_ids]))
         default = (Part(runs.start_time, True), Part(runs.id, True))
         scope = repr(("runs", run_view_type, experiment_ids and list(experiment_ids)))
         search = Search(filter_string, tuple(order_by), max_results, page_token, scope)
@@ -308,6 +308,11 @@ def _stages(view_type: str) -> tuple[str, ...]:
     if view_type not in _STAGES:
         raise InvalidArgumentError("view type", view_type, " or ".join(_STAGES))
     return _STAGES[view_type]
+
+
+def _one_of(column: ColumnElement[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+    """That a column has one of the values; a list of any length is written into the statement's text each time."""
+    return column == values[0] if len(values) == 1 else column.in_(values)
 
 
 def _run_key(connection: Connection, run_id: str) -> int:

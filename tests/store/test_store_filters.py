@@ -518,8 +518,34 @@ def test_no_search_looks_at_all_rows_of_metrics_params_or_tags(tmp_path: Path) -
         assert [line for line in plan if "USING" in line]
 
 
+def test_the_beginning_of_a_run_id_is_sought_in_its_index(tmp_path: Path) -> None:
+    """SQLite looks at the pattern before it plans, though only where an index may help."""
+    store = Store.open(tmp_path)
+    plan = plan_of(store, "attributes.run_id like 'ab%'", [])
+    assert [line for line in plan if "sqlite_autoindex_runs_1 (run_id>? AND run_id<?)" in line], plan
+    patterns = [finding_of(store, f"tags.t {word} '%x'", [])[0] for word in ("like", "ilike")]
+    assert [re.search(r"(GLOB|LIKE) \(?'' \|\| \?", sql) is None for sql in patterns] == [False, False]
+
+
+def test_lists_of_runs_are_made_within_the_one_that_equals(tmp_path: Path) -> None:
+    """SQLite puts into the lists of other conditions only what an equality beside them lets through, in any order."""
+    store = Store.open(tmp_path)
+    inner = re.compile(r"\+ ?metric_series\.run\)? IN \(SELECT params\.run")
+    for text in ("params.a = 'x' and metrics.b > 1", "metrics.b > 1 and params.a in ('x', 'y')"):
+        assert inner.search(finding_of(store, text, [])[0]), text
+    for text in ("params.a != 'x' and metrics.b > 1", "params.a = 'x' or metrics.b > 1", "params.a = 'x'"):
+        assert "+" not in finding_of(store, text, [])[0], text
+
+
 def plan_of(store: Store, text: str, order: list[str]) -> list[str]:
     """How SQLite finds the first runs of a search."""
+    sql, parameters = finding_of(store, text, order)
+    with store.reading() as connection:
+        return [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", parameters)]
+
+
+def finding_of(store: Store, text: str, order: list[str]) -> tuple[str, Any]:
+    """The statement that finds the first runs of a search, and its parameters."""
     statements: list[tuple[str, Any]] = []
 
     def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
@@ -531,5 +557,4 @@ def plan_of(store: Store, text: str, order: list[str]) -> list[str]:
     finally:
         sqlalchemy.event.remove(store.engine, "before_cursor_execute", note)
     (finding,) = [found for found in statements if "part0" in found[0]]
-    with store.reading() as connection:
-        return [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {finding[0]}", finding[1])]
+    return finding

@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from autotrack import events as ev
 from autotrack.store.dialects import SQLite
@@ -23,6 +24,11 @@ FILTERS = (
     "not tags.t = 'y1' and metrics.max.a > 0",
     "attributes.status = 'FINISHED' and metrics.a is not null",
     "dataset.name = 'd1' or metrics.a = nan",
+    "params.p = 'x' and metrics.a >= 0.5",
+    "metrics.a != 7 and params.n in (1, 2, 3) and not tags.t = 'y1' and tags.t != 'q'",
+    "tags.t = 'z' and (metrics.a > 1 or dataset.name = 'd1') and params.p is not null",
+    "metrics.b <= 3 and metrics.a >= 0 and metrics.max.a = 3 and metrics.min.b < 9 and params.n < 3 and name like '%'",
+    "tags.`mlflow.runName` = 'run-8' and metrics.a is not null and dataset.digest = 'digest'",
     "metrics.a > 1e300",
 )
 ORDERS = (["metrics.b DESC"], ["metrics.b"], ["metrics.min.a", "params.n DESC"], ["params.n DESC"], ["params.n"])
@@ -74,4 +80,34 @@ def test_a_walk_finds_what_the_whole_filter_finds(tmp_path: Path, monkeypatch: p
             for walk, size in ((16, 3), (400, 40)):
                 monkeypatch.setattr(SQLite, "walk", walk)
                 assert all_pages(reader, filter_string, order_by, size) == expected, (filter_string, order_by, walk)
+    store.dispose()
+
+
+def test_a_walk_that_would_not_fill_the_page_is_not_made(tmp_path: Path) -> None:
+    """Of a filter that few of the first rows pass, 100 are looked at before all are; of another one all never are."""
+    store = Store.open(tmp_path)
+    looked_at: list[str] = []
+
+    def lower(text: str) -> str:
+        looked_at.append(text)
+        return text.lower()
+
+    events: list[ev.Event] = []
+    for number in range(1_500):
+        run_id = f"{number:032x}"
+        tags = {"rare": "Ä" if number % 500 == 3 else "x", "frequent": "Ä" if number % 2 else "x"}
+        points = ev.MetricsLogged(run_id, {"a": float(number * 7 % 1_500)}, 1, 0)
+        events += [ev.RunStarted(run_id, "s", 1, "run"), points, ev.TagsSet(run_id, tags)]
+    with store.transaction() as connection:
+        Writer(store).apply(connection, events, "j")
+    event.listen(store.engine, "checkout", lambda driver, *_: driver.create_function("autotrack_lower", 1, lower))
+
+    def found(tag: str) -> int:
+        looked_at.clear()
+        return len(Reader(store).search_runs(None, f"tags.{tag} ilike 'ä'", max_results=100, order_by=["metrics.a"]))
+
+    assert found("rare") == 3
+    assert len(looked_at) == 100 + 1_500
+    assert found("frequent") == 100
+    assert len(looked_at) < 100 + SQLite.walk
     store.dispose()
