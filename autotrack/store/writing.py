@@ -7,7 +7,6 @@ made then, and filled in when the start comes.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ from autotrack import events as ev
 from autotrack.store import rank_tags, ranks, registry, schema
 from autotrack.store.curves import chunks, write_points
 from autotrack.store.engine import Store
-from autotrack.store.folding import DEGRADED_LENGTH, Batch, RunChange, Status, as_json, clip, number_of_json
+from autotrack.store.folding import Batch, as_json, clip, number_of_json
 from autotrack.store.journals import advance_journal, beat, beat_journal
 from autotrack.store.managing import (
     create_experiment,
@@ -35,6 +34,7 @@ from autotrack.store.managing import (
 )
 from autotrack.store.model_notes import change_models, keep_notes
 from autotrack.store.places import kept_uri
+from autotrack.store.rows import Row, dataset_identity, empty_run, empty_session, run_columns, session_row
 
 __all__ = [
     "Writer",
@@ -51,8 +51,6 @@ __all__ = [
     "restore_run",
     "set_experiment_tag",
 ]
-
-Row = dict[str, Any]
 
 _READ = ("id", "name", "description", "degraded", "status", "status_time", "end_time", "journal_id", "session")
 """What has to be known of a run before it is changed."""
@@ -134,8 +132,8 @@ class Writer:
 
     def _write_sessions(self, connection: Connection, batch: Batch) -> dict[str, int]:
         now = clock.now()
-        ids = self._resolve(connection, schema.sessions, "session_id", batch.sessions, lambda _: _empty_session(now))
-        started = [_session_row(event) for event in batch.sessions.values() if event is not None]
+        ids = self._resolve(connection, schema.sessions, "session_id", batch.sessions, lambda _: empty_session(now))
+        started = [session_row(event) for event in batch.sessions.values() if event is not None]
         _update(connection, schema.sessions, "session_id", self._storable(started))
         contents = {event.digest: event.content for event in batch.environments.values()}
         digests = self._resolve(
@@ -159,7 +157,7 @@ class Writer:
         experiments = self._experiments(connection, batch)
 
         def placeholder(run_id: str) -> Row:
-            return _placeholder(batch.runs[run_id].first_time, journal_id)
+            return empty_run(batch.runs[run_id].first_time, journal_id)
 
         ids = self._resolve(connection, schema.runs, "run_id", batch.runs, placeholder)
         rows: dict[int, Any] = {}
@@ -171,7 +169,7 @@ class Writer:
         updates = []
         for run_id, change in batch.runs.items():
             row = rows[ids[run_id]]
-            columns_of_run = _run_columns(row, change, sessions, experiments, journal_id)
+            columns_of_run = run_columns(row, change, sessions, experiments, journal_id)
             by_rank = blamed.get(row.id)
             settled = ranks.settled(row, columns_of_run, change, by_rank)
             if settled.rank != by_rank:
@@ -226,7 +224,7 @@ class Writer:
             connection.execute(statement, [{"r": row["run"], "k": row["key"]} for row in gone])
 
     def _write_inputs(self, connection: Connection, batch: Batch, runs: Mapping[str, int]) -> None:
-        details = {_identity(event.dataset): event.dataset for event in batch.inputs}
+        details = {dataset_identity(event.dataset): event.dataset for event in batch.inputs}
 
         def dataset(identity: str) -> Row:
             row: Row = msgspec.structs.asdict(details[identity])
@@ -235,7 +233,7 @@ class Writer:
         ids = self._resolve(connection, schema.datasets, "identity", details, dataset)
         rows = {}
         for event in batch.inputs:
-            place = (runs[event.run_id], ids[_identity(event.dataset)], clip(event.context, 100))
+            place = (runs[event.run_id], ids[dataset_identity(event.dataset)], clip(event.context, 100))
             keys = dict(zip(("run", "dataset", "context"), place, strict=True))
             rows[place] = {**keys, "tags": as_json(event.tags), "fit_id": event.fit_id}
         self._upsert(connection, schema.inputs, ("run", "dataset", "context"), rows.values())
@@ -317,96 +315,3 @@ def _update(connection: Connection, table: Table, key: str, rows: Iterable[Row])
     for names, group in groups.items():
         values: Row = {name: bindparam(f"new_{name}") for name in names}
         connection.execute(table.update().where(table.c[key] == bindparam("which")).values(values), group)
-
-
-def _empty_session(now: int) -> Row:
-    texts = dict.fromkeys(("host", "user_id", "program", "cwd"), "")
-    return {**texts, "start_time": now, "pid": 0, "argv": "[]", "parent_session_id": None, "environment": None}
-
-
-def _session_row(event: ev.SessionStarted) -> Row:
-    row: Row = msgspec.structs.asdict(event)
-    row["start_time"] = row.pop("time")
-    row["user_id"] = row.pop("user")
-    row["argv"] = as_json(event.argv)
-    return row
-
-
-def _placeholder(time: int, journal_id: str) -> Row:
-    """A run that is mentioned before its start is known."""
-    absent = ("session", "parent_run_id", "end_time", "deleted_time")
-    errors = ("error_type", "error_message", "error_traceback", "error_frame")
-    return {
-        **dict.fromkeys((*absent, *errors)),
-        **dict.fromkeys(("name", "user_id", "source", "description", "degraded"), ""),
-        "experiment": schema.DEFAULT_EXPERIMENT_ID,
-        "status": "RUNNING",
-        "status_time": 0,
-        "start_time": time,
-        "lifecycle": "active",
-        "journal_id": journal_id,
-    }
-
-
-def _run_columns(
-    row: Any, change: RunChange, sessions: Mapping[str, int], experiments: Mapping[str, int], journal_id: str
-) -> Row:
-    """What of a run is set anew."""
-    columns: Row = {}
-    reasons = list(change.degraded)
-    started = change.started
-    if started is None and change.joined is not None and row.session is None:
-        columns = _joined_columns(row, change.joined, experiments)
-    if started is not None:
-        place = clip(started.experiment) if started.experiment_id is None else f"#{started.experiment_id}"
-        if place not in experiments:
-            reasons.append(f"experiment id {started.experiment_id} is not in this store")
-        columns = {
-            "experiment": experiments.get(place, schema.DEFAULT_EXPERIMENT_ID),
-            "session": sessions[started.session_id],
-            "parent_run_id": started.parent_run_id,
-            "start_time": started.time,
-            "user_id": started.user,
-            "source": started.source,
-            # Another process may have renamed the run before its start was known here.
-            "name": row.name or started.name,
-            "description": row.description or started.description or "",
-        }
-    if change.name is not None:
-        columns["name"] = change.name
-    if change.description is not None:
-        columns["description"] = change.description
-    if change.status is not None:
-        columns |= _status_columns(row, change.status, journal_id)
-    degraded = _with_reasons(row.degraded, reasons)
-    return columns if degraded == row.degraded else columns | {"degraded": degraded}
-
-
-def _joined_columns(row: Any, joined: ev.RankJoined, experiments: Mapping[str, int]) -> Row:
-    """What a rank knows of a run that rank 0 has not told of; what that one tells takes its place."""
-    place = clip(joined.experiment) if joined.experiment_id is None else f"#{joined.experiment_id}"
-    return {
-        "experiment": experiments.get(place, schema.DEFAULT_EXPERIMENT_ID),
-        "name": row.name or joined.name,
-        "user_id": joined.user,
-        "source": joined.source,
-    }
-
-
-def _status_columns(row: Any, status: Status, journal_id: str) -> Row:
-    """A status counts unless a later one is known from another journal; within one journal the order counts."""
-    if row.journal_id != journal_id and status.time < row.status_time:
-        return {}
-    columns = status.columns()
-    return columns | {"journal_id": journal_id} if status.opened else columns
-
-
-def _with_reasons(text: str, reasons: Iterable[str]) -> str:
-    for reason in reasons:
-        if reason and reason not in text:
-            text = f"{text}; {reason}" if text else reason
-    return text if len(text) <= DEGRADED_LENGTH else text[: DEGRADED_LENGTH - 1] + "…"
-
-
-def _identity(dataset: ev.DatasetInfo) -> str:
-    return hashlib.sha256(msgspec.json.encode(dataset)).hexdigest()
