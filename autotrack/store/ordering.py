@@ -55,6 +55,9 @@ MAX_RESULTS = 50_000
 _SAMPLE = 100
 """How many rows of an index say whether many of them pass a filter."""
 
+_LONG = 5_000
+"""Length of a filter from which on it stands once in a statement, not thrice: SQLite takes 32,766 parameters."""
+
 _NUMBERS = (Integer, Numeric, Float)
 
 
@@ -152,7 +155,7 @@ class Order:
         Args:
             cheap: What must hold of the things that are searched, and costs nothing to look at.
             condition: The filter, if there is one.
-            each: Gives the same for where only a few things are looked at.
+            each: Gives the same for where only a few things are looked at; None where these are not to be tried.
             behind: What must hold of the values ordered by.
             limit: Most rows.
         """
@@ -278,6 +281,10 @@ def _all_of(rows: FromClause, names: Sequence[str]) -> Select[Any]:
     return select(*columns).select_from(rows)
 
 
+def _nothing() -> None:
+    return None
+
+
 def _count(rows: FromClause) -> ScalarSelect[int]:
     return select(func.count()).select_from(rows).scalar_subquery()
 
@@ -321,7 +328,7 @@ class Search(NamedTuple):
             raise InvalidArgumentError("max_results", size, f"a whole number from 1 to {MAX_RESULTS}")
         order = Order(self.order_by, default, vocabulary, dialect)
         compiled = functools.partial(compile_filter, self.filter_string, vocabulary, dialect)
-        each = functools.partial(compiled, one_by_one=True)
+        each = functools.partial(compiled, one_by_one=True) if len(self.filter_string) < _LONG else _nothing
         behind = [order.after(self._values())] if self.page_token else []
         rows = connection.execute(order.query(conditions, compiled(), each, behind, size + 1)).all()
         next_token = self._token(rows[size - 1]) if len(rows) > size else None

@@ -537,6 +537,14 @@ def test_lists_of_runs_are_made_within_the_one_that_equals(tmp_path: Path) -> No
         assert "+" not in finding_of(store, text, [])[0], text
 
 
+def test_a_long_list_stands_once_in_a_statement(tmp_path: Path) -> None:
+    """Two thousand run ids are a filter, whatever the order: SQLite takes 32,766 parameters in a statement."""
+    ids = [f"{number:032x}" for number in range(2_000)]
+    text = f"attributes.run_id in ({', '.join(map(repr, ids))})"
+    _, parameters = finding_of(Store.open(tmp_path), text, ["metrics.a"])
+    assert len(ids) < len(parameters) < len(ids) + 100
+
+
 def plan_of(store: Store, text: str, order: list[str]) -> list[str]:
     """How SQLite finds the first runs of a search."""
     sql, parameters = finding_of(store, text, order)
