@@ -9,6 +9,7 @@ import json
 import os
 import time
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -16,6 +17,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
 import autotrack
+from autotrack.hooks import guard
 from autotrack.models import Model
 from autotrack.models.uris import local_path
 from autotrack.tracking import recorders
@@ -148,6 +150,25 @@ def test_epochs_accumulation_schedule_clipping_and_validation(recorded):
     (run,) = ended(recorded)
     assert curve(recorded, run, "val_loss")[1] == pytest.approx(validation)
     assert {"samples_per_second", "data_wait_fraction"} <= set(run.data.metrics)
+
+
+def test_learning_rates_of_any_kind_of_number_are_recorded(recorded):
+    """Those of a schedule written with NumPy are numpy's, and a rate that is a tensor is changed in place."""
+    net = nn.Linear(8, 2)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.5)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: np.exp2(-(epoch // 2)))
+    for _ in range(6):
+        full_batch(net, optimizer, steps=1)
+        schedule.step()
+    rate = torch.tensor(0.25)
+    second = torch.optim.Adam(net.parameters(), lr=rate, foreach=False)
+    for _ in range(3):
+        full_batch(net, second, steps=1)
+        rate.mul_(0.5)
+    autotrack.flush()
+    (run,) = recorded.runs()
+    assert curve(recorded, run, "lr") == ([0, 2, 4, 6, 7, 8], [0.5, 0.25, 0.125, 0.25, 0.125, 0.0625])
+    assert guard.health("torch").errors == 0
 
 
 def test_a_gan_is_one_run_with_both_losses(recorded):

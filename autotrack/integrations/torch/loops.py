@@ -27,6 +27,7 @@ from autotrack.tracking.failure import EndStatus
 from autotrack.tracking.fit_data import FitData, dataset_of, loader_data_of
 from autotrack.tracking.run import RunWriter
 from autotrack.tracking.training import Training
+from autotrack.tracking.values import safe_number
 
 NAME = "torch"
 
@@ -64,7 +65,8 @@ class Trained:
         """None where nothing is to be recorded."""
         self.name = name
         self.steps = 0
-        self.rates: list[Any] = []
+        self.rates: list[float | None] = []
+        """Of each group the last one; None of what is no number, and of tensors."""
 
 
 class Loop:
@@ -148,22 +150,21 @@ class Loop:
             self.flush()
 
     def _note_rates(self, trained: Trained, step: int) -> None:
+        import torch
+
         groups = trained.optimizer().param_groups  # type: ignore[union-attr]
-        rates = trained.rates
         for index, group in enumerate(groups):
             rate = group.get("lr")
-            if index < len(rates):
-                if rates[index] == rate:
-                    continue
-                rates[index] = rate
+            before = trained.rates[index] if index < len(trained.rates) else None
+            if not isinstance(rate, torch.Tensor):
+                number = safe_number(rate)
+                rate = known = None if number is None else float(number)
             else:
-                rates.append(rate)
-            if type(rate) is float or type(rate) is int:
+                known = None  # changed in place: never the same, and to look at it is to wait for an accelerator
+            trained.rates[index : index + 1] = [known]
+            if rate is not None and (known is None or known != before):
                 key = "lr" if len(groups) == 1 else f"lr_group_{index}"
-                self.add(f"{trained.name}.{key}" if trained.name else key, float(rate), step)
-            elif rate is not None:
-                rates[index] = float("nan")  # a tensor is changed in place: it never compares equal
-                self.add("lr" if len(groups) == 1 else f"lr_group_{index}", rate, step)
+                self.add(f"{trained.name}.{key}" if trained.name else key, rate, step)
 
     def _next_epoch(self, source: Pass, step: int) -> None:
         self._end_epoch()
