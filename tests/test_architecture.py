@@ -33,6 +33,8 @@ READERS_OF_THE_ENVIRONMENT = {
 
 SWALLOWERS = {
     ("autotrack/hooks/guard.py", "call"),  # the shield
+    ("autotrack/hooks/guard.py", "watching"),  # the same, bound to what it calls
+    ("autotrack/hooks/guard.py", "watch"),
     ("autotrack/hooks/suspended.py", "_async_generator"),  # hands what is thrown in on to the generator inside
 }
 """Functions that catch `Exception` or more and do not raise it again."""

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, ParamSpec, TypeVar
 
+    A = TypeVar("A")
+    B = TypeVar("B")
+    C = TypeVar("C")
     P = ParamSpec("P")
     T = TypeVar("T")
 
@@ -168,6 +171,20 @@ def call(health: Health | None, where: str, fn: Callable[P, T], /, *args: P.args
         if reraise:
             raise
         return None
+
+
+def watching(health: Health, where: str, fn: Callable[[A, B, C], object]) -> Callable[[A, B, C], None]:
+    """`call`, bound once, for a function of three arguments that is called very often: nothing is packed for it."""
+
+    def watch(first: A, second: B, third: C) -> None:
+        try:
+            fn(first, second, third)
+        except Exception as error:
+            call(None, where, _report, health, where, error)
+            if reraise:
+                raise
+
+    return watch
 
 
 def attempt(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T | Exception:

@@ -121,11 +121,12 @@ def function_of(raw: Any) -> Any:
 def _stand_in(raw: Any, after: After, watch: Sized, health: guard.Health, target: str, timed: bool) -> Any:
     # No globals but builtins: those are the raw function's.
     call, perf_counter, where = guard.call, time.perf_counter, f"{target}, after the call"
+    look = guard.watching(health, where, after)
 
     def stand_in(*args: Any, **kwargs: Any) -> Any:
         result = raw(*args, **kwargs)
         if watch and not health.broken:
-            call(health, where, after, result, args, kwargs)
+            look(result, args, kwargs)
         return result
 
     def timed_stand_in(*args: Any, **kwargs: Any) -> Any:
@@ -143,9 +144,13 @@ def _stand_in(raw: Any, after: After, watch: Sized, health: guard.Health, target
     return posing
 
 
+CALLER = 3
+"""Frames from the function that a tap calls to the tapped call's caller: the guard, the stand-in, the caller."""
+
+
 def caller() -> FrameType:
     """The frame that made the tapped call; to be asked in the function that the tap calls."""
-    return sys._getframe(4)  # this one, the tap's function, the guard, the stand-in, its caller
+    return sys._getframe(CALLER + 1)
 
 
 def _posing_as(raw: CodeType, own: CodeType) -> CodeType:
