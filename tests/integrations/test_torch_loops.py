@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 import os
+import threading
 import time
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
 import autotrack
+from autotrack import clock
 from autotrack.hooks import guard
 from autotrack.models import Model
 from autotrack.models.uris import local_path
@@ -432,3 +434,87 @@ def test_workers_of_a_loader_record_nothing(recorded):
     (run,) = recorded.runs()
     assert curve(recorded, run, "epoch") == ([0, 4], [1.0, 2.0])
     assert not [key for key in run.data.metrics if key.startswith("val_")]
+
+
+def test_optimizers_that_come_and_go_are_told_apart(recorded):
+    """Where one is gone, the next may have its id: its steps go on with the run all the same, none is lost."""
+    net = nn.Linear(8, 2)
+    losses = [loss for _ in range(30) for loss in full_batch(net, torch.optim.SGD(net.parameters(), lr=0.1), steps=2)]
+    autotrack.flush()
+    (run,) = recorded.runs()
+    assert curve(recorded, run, "loss") == (list(range(60)), losses)
+
+
+def test_groups_of_parameters_that_are_added_later_have_their_learning_rate_recorded(recorded):
+    """So have those whose rate is set to an equal one, or to none at all: nothing is told twice."""
+    net = Net()
+    optimizer = torch.optim.SGD(net.body.parameters(), lr=0.5)
+    full_batch(net, optimizer, steps=2)
+    optimizer.add_param_group({"params": net.head.parameters(), "lr": 0.25})
+    full_batch(net, optimizer, steps=2)
+    optimizer.param_groups[1]["lr"] = float("0.25")
+    full_batch(net, optimizer, steps=1)
+    optimizer.param_groups[0]["lr"] = 1
+    full_batch(net, optimizer, steps=1)
+    autotrack.flush()
+    (run,) = recorded.runs()
+    assert curve(recorded, run, "lr") == ([0], [0.5])
+    assert curve(recorded, run, "lr_group_0") == ([5], [1.0])
+    assert curve(recorded, run, "lr_group_1") == ([2], [0.25])
+
+
+def test_threads_that_train_at_once_keep_their_losses_apart(recorded):
+    """Each has a loop of its own; what one has seen since its last step is nothing of the others'."""
+
+    loops = []
+    for _ in range(3):
+        net = nn.Linear(8, 2)
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+        loops.append((net, optimizer, full_batch(net, optimizer, steps=1)))
+    barrier = threading.Barrier(3)
+
+    def train(net, optimizer, losses):
+        barrier.wait(60)
+        losses += full_batch(net, optimizer, steps=40)
+
+    threads = [threading.Thread(target=train, args=one) for one in loops]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    autotrack.flush()
+    curves = sorted(curve(recorded, run, "loss") for run in recorded.runs())
+    assert curves == sorted((list(range(41)), losses) for _, _, losses in loops)
+
+
+def test_points_are_written_though_the_clock_is_set_back(recorded, monkeypatch):
+    """A step behind the jump writes what waits, as one after a while does."""
+    net = nn.Linear(8, 2)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    full_batch(net, optimizer, steps=3)
+    journal, now = recorders.current().journal.path, clock.now
+    monkeypatch.setattr(clock, "now", lambda: now() - 3_600_000)
+    (loss,) = full_batch(net, optimizer, steps=1)
+    assert json.dumps(loss) in journal.read_text("utf-8")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_goes_on_in_a_run_of_its_own(recorded):
+    """The parent's loop is the parent's: each of the two records its own steps, and no other."""
+    net = nn.Linear(8, 2)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    before = full_batch(net, optimizer, steps=3)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            full_batch(net, optimizer, steps=2, target=1 - Y)
+            status = 0 if autotrack.flush() else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    after = full_batch(net, optimizer, steps=2)
+    autotrack.flush()
+    curves = sorted(curve(recorded, run, "loss") for run in recorded.runs())
+    assert [steps for steps, _ in curves] == [[0, 1], [0, 1, 2, 3, 4]]
+    assert curves[1][1] == before + after

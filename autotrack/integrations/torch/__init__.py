@@ -70,7 +70,7 @@ def instrument(patcher: Patcher, configuration: Callable[[], IntegrationConfig])
 
     torch: Any = sys.modules["torch"]
     hooks = Hooks(configuration)
-    step = register_optimizer_step_post_hook(hooks.after_step)
+    step = register_optimizer_step_post_hook(guard.watching(_health, "optimizer step", hooks.after_step))
     patcher.on_revert(step.remove)
     patcher.on_revert(hooks.forget)
     patcher.tap(torch.autograd, "backward", hooks.on_backward, rebind_in=_is_users)
@@ -98,8 +98,10 @@ def _is_users(module: ModuleType) -> bool:
     return not origin.is_library_module(module.__name__)
 
 
-class _Now(threading.local):
+class _Seen:
     """What a thread has seen since its last step."""
+
+    __slots__ = ("batch", "evaluated", "scaled", "source", "spent", "timed", "values")
 
     def __init__(self) -> None:
         self.values: list[tuple[str, Any]] = []
@@ -116,6 +118,13 @@ class _Now(threading.local):
         """Weak reference to a loss that `GradScaler` scaled, and the loss before."""
 
 
+class _Now(threading.local):
+    """What this thread has seen."""
+
+    def __init__(self) -> None:
+        self.seen = _Seen()
+
+
 class Hooks:
     """What looks on, and what that has seen."""
 
@@ -124,6 +133,8 @@ class Hooks:
 
         self.loops = Loops(configuration)
         self._torch: Any = torch
+        self._tensor = torch.Tensor
+        self._method = torch.Tensor.backward.__code__
         self._now = _Now()
         self._names = names.Names()
         self._passes: WeakKeyDictionary[Any, Pass] = WeakKeyDictionary()
@@ -149,69 +160,68 @@ class Hooks:
 
     def on_backward(self, result: Any, args: Args, kwargs: Kwargs) -> None:
         """`loss.backward()`, or `torch.autograd.backward(loss)`, which that comes down to."""
-        if not self._now.timed:
-            self._read_loss(args, kwargs, taps.caller())
+        if scope.stack() and scope.silenced():
             return
-        begun = perf_counter()
-        self._read_loss(args, kwargs, taps.caller())
-        self._now.spent += perf_counter() - begun
-
-    def _read_loss(self, args: Args, kwargs: Kwargs, caller: FrameType) -> None:
-        if scope.silenced():
-            return
+        now = self._now.seen
+        begun = perf_counter() if now.timed else 0.0
         tensor: Any = args[0] if args else kwargs.get("tensors")
-        if type(tensor) in (tuple, list) and len(tensor) == 1:
-            tensor = tensor[0]
-        if not isinstance(tensor, self._torch.Tensor) or tensor.numel() != 1:
+        if type(tensor) is not self._tensor:
+            tensor = tensor[0] if type(tensor) in (tuple, list) and len(tensor) == 1 else tensor
+            if not isinstance(tensor, self._tensor):
+                return
+        if tensor.numel() != 1:
             return
-        now, frame = self._now, _outside_torch(caller)
         scaled, now.scaled = now.scaled, None
-        value = scaled[1] if scaled is not None and scaled[0]() is tensor else self.value_of(tensor)
+        value = self.value_of(tensor) if scaled is None or scaled[0]() is not tensor else scaled[1]
         if value is None:
             return
-        name = self._names.at(frame, "loss", names.loss_of_backward) or "loss"
-        now.values.append((name, value))
-        if not self.loops.has_optimizers():
-            self._step_by_hand(tensor, frame)
+        frame = sys._getframe(taps.CALLER)
+        if frame.f_code is self._method:
+            frame = frame.f_back or frame
+        known = self._names.known.get((id(frame.f_code), frame.f_lasti, "loss"))
+        name = known[0] if known is not None else self._names.at(_outside_torch(frame), "loss", names.loss_of_backward)
+        now.values.append((name or "loss", value))
+        if self.loops.recent() is None and not self.loops.has_optimizers():
+            self._step_by_hand(tensor, _outside_torch(frame))
         elif len(now.values) > 10_000:  # gradients that no optimizer ever uses
             del now.values[:-1]
+        if begun:
+            now.spent += perf_counter() - begun
 
     def _step_by_hand(self, tensor: Any, frame: FrameType | None) -> None:
-        values, self._now.values = self._now.values, []
-        batch, self._now.batch = self._now.batch, None
+        now = self._now.seen
+        values, now.values = now.values, []
+        batch, now.batch = now.batch, None
         leaf = leaf_of(tensor)
         loop = None if leaf is None else self.loops.of_manual(leaf, partial(names.program_frame, frame))
         if loop is not None:
             self.loops.last = loop
             loop.after_manual(values, batch)
 
-    def after_step(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def after_step(self, optimizer: Any, args: Args, kwargs: Kwargs) -> None:
         """torch's own hook: an optimizer has made a step."""
-        now = self._now
+        now = self._now.seen
         begun = perf_counter() if now.timed else 0.0
-        loop = guard.call(_health, "optimizer step", self._stepped, optimizer, args, kwargs)
+        values, now.values = now.values, []
+        batch, now.batch = now.batch, None
+        if scope.stack() and scope.silenced():
+            return
+        loops = self.loops
+        trained = loops.trained.get(id(optimizer))
+        if trained is None or (trained.loop is not None and trained.loop.ended):
+            trained = loops.begin(optimizer, _program())
+        loop = trained.loop
         if loop is None:
             return
-        steps = loop.run.cost.steps
+        loops.last = loop
+        closure = (len(args) > 1 and args[1] is not None) or "closure" in kwargs
+        loop.after_step(trained, optimizer.param_groups, values, closure, batch)
+        steps = loop.taken
         steps.count += 1
         if begun:
             steps.took(now.spent + perf_counter() - begun)
             now.spent = 0.0
         now.timed = steps.count + 1 >= steps.due
-
-    def _stepped(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Loop | None:
-        now = self._now
-        values, now.values = now.values, []
-        batch, now.batch = now.batch, None
-        if scope.silenced():
-            return None
-        trained = self.loops.of_optimizer(optimizer, _program)
-        loop = trained.loop
-        if loop is not None:
-            self.loops.last = loop
-            closure = (len(args) > 1 and args[1] is not None) or "closure" in kwargs
-            loop.after_step(trained, values, closure, batch)
-        return loop
 
     def on_optimizer(self, result: Any, args: Args, kwargs: Kwargs) -> None:
         """An optimizer was made."""
@@ -256,11 +266,11 @@ class Hooks:
 
     def on_eval(self, result: Any, args: Args, kwargs: Kwargs) -> None:
         """`module.eval()`: what comes is not training."""
-        self._now.evaluated = ref(args[0])
+        self._now.seen.evaluated = ref(args[0])
 
     def on_loss(self, name: str, result: Any, args: Args, kwargs: Kwargs) -> None:
         """A loss was computed: in evaluation mode, or without gradients, it is one of validation."""
-        evaluated = self._now.evaluated
+        evaluated = self._now.seen.evaluated
         module = evaluated() if evaluated is not None else None
         if self._torch.is_grad_enabled() and (module is None or module.training):
             return
@@ -290,15 +300,16 @@ class Hooks:
 
     def on_batch(self, result: Any, args: Args, kwargs: Kwargs, seconds: float) -> None:
         """A loader gave a batch."""
-        source = self._now.source
+        now = self._now.seen
+        source = now.source
         if source is None or source.iterator() is not args[0] or source.ended:
-            source = self._now.source = self._passes.get(args[0])
+            source = now.source = self._passes.get(args[0])
             if source is None:
                 return
-        evaluated = self._now.evaluated
+        evaluated = now.evaluated
         module = evaluated() if evaluated is not None else None
         if self._torch.is_grad_enabled() and (module is None or module.training):
-            self._now.batch = source
+            now.batch = source
         source.batches += 1
         source.waited += seconds
 
@@ -306,14 +317,14 @@ class Hooks:
         """`GradScaler.scale`: what is recorded is the loss itself."""
         loss, scaled = args[1] if len(args) > 1 else kwargs.get("outputs"), result
         if scaled is not loss and isinstance(scaled, self._torch.Tensor) and scaled.numel() == 1:
-            self._now.scaled = ref(scaled), self.value_of(loss)
+            self._now.seen.scaled = ref(scaled), self.value_of(loss)
             self.loops.scaled = True
 
     def on_clip(self, result: Any, args: Args, kwargs: Kwargs) -> None:
         """`clip_grad_norm_` gives the norm before."""
         value = self.value_of(result) if isinstance(result, self._torch.Tensor) and not scope.silenced() else None
         if value is not None:
-            self._now.values.append(("grad_norm", value))
+            self._now.seen.values.append(("grad_norm", value))
 
     def on_save(self, result: Any, args: Args, kwargs: Kwargs) -> None:
         """`torch.save` wrote a file."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -34,8 +34,8 @@ NAME = "torch"
 MAX_WAITING = 100
 """Points that wait to be written together."""
 
-MAX_SECONDS = 0.25
-"""Seconds that a point waits, while steps go on; slower loops write every step at once."""
+MAX_WAIT = 250
+"""Milliseconds that a point waits, while steps go on; slower loops write every step at once."""
 
 RENEWAL = 2.0
 """Seconds after which it is looked again whether parameters have other memory than before."""
@@ -59,14 +59,18 @@ class Trained:
 
     __slots__ = ("loop", "name", "optimizer", "rates", "steps")
 
-    def __init__(self, optimizer: Any, loop: Loop | None, name: str) -> None:
-        self.optimizer = ref(optimizer)
-        self.loop = loop
+    def __init__(self, optimizer: Any, name: str, gone: Callable[[ref[Any]], object]) -> None:
+        self.optimizer = ref(optimizer, gone)
+        self.loop: Loop | None = None
         """None where nothing is to be recorded."""
         self.name = name
         self.steps = 0
         self.rates: list[float | None] = []
-        """Of each group the last one; None of what is no number, and of tensors."""
+        """Of each group the last one, the very object; None of what is no number, and of tensors."""
+
+    def is_over(self) -> bool:
+        """Whether what it trains goes on in another loop."""
+        return self.loop is not None and self.loop.ended
 
 
 class Loop:
@@ -76,6 +80,8 @@ class Loop:
         self.session = session
         self.run = run
         self.options = options
+        self.taken = run.cost.steps
+        """The time that steps take."""
         self.steps = 0
         self.epochs = 0
         self.by_hand = False
@@ -85,7 +91,8 @@ class Loop:
         self.source: Pass | None = None
         self._suffix = behind.suffix_of(session.number)
         self._points: list[tuple[str, float, int, int]] = []
-        self._written = self._renewed = perf_counter()
+        self._written = clock.now()
+        self._renewed = perf_counter()
         self._lock = threading.RLock()
         self._parameters: dict[int, ref[Any]] = {}
         self._kept: list[Kept] = []
@@ -112,47 +119,68 @@ class Loop:
         else:
             self.run.log_tensor(key + self._suffix, value, step)
 
-    def after_step(self, trained: Trained, values: list[tuple[str, Any]], closure: bool, source: Pass | None) -> None:
-        """An optimizer has made a step.
+    def after_step(
+        self,
+        trained: Trained,
+        groups: list[dict[str, Any]],
+        values: list[tuple[str, Any]],
+        closure: bool,
+        source: Pass | None,
+    ) -> None:
+        """An optimizer has made a step. All in one piece: what is called here, is called at every step.
 
         Args:
             trained: The optimizer.
+            groups: Its groups of parameters.
             values: Names and values that came since the last step: of several under a name the mean.
             closure: Whether it called a closure: of several under a name the first, at the weights before the step.
             source: The pass that the batch is of.
         """
-        if self.validation:
+        if self.validation.totals:
             self.end_validation()
         step = trained.steps
         trained.steps = step + 1
-        if trained.steps > self.steps:
-            self.steps = trained.steps
+        if step >= self.steps:
+            self.steps = step + 1
         if source is not None and source is not self.source:
             self._next_epoch(source, step)
+        time = clock.now()
         for name, value in values if len(values) < 2 else _merged(values, closure):
-            self.add(name, value, step)
-        self._note_rates(trained, step)
-        if len(self._points) >= MAX_WAITING or perf_counter() - self._written > MAX_SECONDS:
+            if type(value) is float:
+                self._points.append((name + self._suffix, value, step, time))
+            else:
+                self.run.log_tensor(name + self._suffix, value, step)
+        rates = trained.rates
+        changed = len(rates) != len(groups)
+        for group, rate in zip(groups, rates):  # noqa: B905 - a keyword makes the call slower
+            if group.get("lr") is not rate:
+                changed = True
+        if changed:
+            self._note_rates(trained, groups, step)
+        if len(self._points) >= MAX_WAITING or abs(time - self._written) > MAX_WAIT:  # clocks are set back, too
+            self._written = time
             self.flush()
             self._renew_parts()
 
     def after_manual(self, values: list[tuple[str, Any]], source: Pass | None) -> None:
         """A `backward` without an optimizer is a step, too."""
         self.by_hand = True
-        if self.validation:
+        time = clock.now()
+        if self.validation.totals:
             self.end_validation()
         if source is not None and source is not self.source:
             self._next_epoch(source, self.steps)
         for name, value in values:
             self.add(name, value, self.steps)
         self.steps += 1
-        if len(self._points) >= MAX_WAITING or perf_counter() - self._written > MAX_SECONDS:
+        if len(self._points) >= MAX_WAITING or abs(time - self._written) > MAX_WAIT:
+            self._written = time
             self.flush()
 
-    def _note_rates(self, trained: Trained, step: int) -> None:
+    def _note_rates(self, trained: Trained, groups: list[dict[str, Any]], step: int) -> None:
         import torch
 
-        groups = trained.optimizer().param_groups  # type: ignore[union-attr]
+        del trained.rates[len(groups) :]
         for index, group in enumerate(groups):
             rate = group.get("lr")
             before = trained.rates[index] if index < len(trained.rates) else None
@@ -207,7 +235,6 @@ class Loop:
             points = self._points[:]
             # The same list: another thread may be adding to it in this moment.
             del self._points[: len(points)]
-            self._written = perf_counter()
         if points:
             self.run.log_batch(points, [], {})
 

@@ -22,8 +22,8 @@ class Names:
     """Names by place. Looking one up costs a dictionary's look-up; finding it out reads the source."""
 
     def __init__(self) -> None:
-        # By id: to hash code is to hash all of it. Held, so that the id stays its own.
-        self._known: dict[Site, tuple[str, CodeType]] = {}
+        self.known: dict[Site, tuple[str, CodeType]] = {}
+        """By id of the code: to hash code is to hash all of it. Held, so that the id stays its own."""
 
     def at(self, frame: FrameType | None, kind: str, find: Callable[[ast.AST], str]) -> str:
         """The name that a call goes by.
@@ -37,16 +37,16 @@ class Names:
             return ""
         code = frame.f_code
         site = id(code), frame.f_lasti, kind
-        known = self._known.get(site)
+        known = self.known.get(site)
         if known is None:
-            if len(self._known) >= MAX_SITES:
-                self._known.clear()
-            known = self._known[site] = _ODD.sub("_", find(_node_of(frame))), code
+            if len(self.known) >= MAX_SITES:
+                self.known.clear()
+            known = self.known[site] = _ODD.sub("_", find(_node_of(frame))), code
         return known[0]
 
     def clear(self) -> None:
         """Forget all."""
-        self._known.clear()
+        self.known.clear()
 
 
 def _node_of(frame: FrameType) -> ast.AST:

@@ -6,9 +6,10 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from types import FrameType
 from typing import Any
-from weakref import finalize, ref
+from weakref import WeakSet, finalize, ref
 
 from autotrack.integrations.options import IntegrationConfig
 from autotrack.integrations.torch import describe
@@ -19,6 +20,21 @@ from autotrack.tracking import notebook, ranks, training
 MAX_KNOWN = 200
 """Modules and optimizers that are remembered until a loop is found for them."""
 
+_all: WeakSet[Loops] = WeakSet()
+
+
+def _after_fork() -> None:
+    for loops in list(_all):
+        loops.reset_after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _nothing() -> None:
+    """As a weak reference to what is gone."""
+
 
 class Loops:
     """All loops. A loop begins with the first step of an optimizer, and takes those along that were made before it."""
@@ -26,37 +42,37 @@ class Loops:
     def __init__(self, configuration: Callable[[], IntegrationConfig]) -> None:
         self._configuration = configuration
         self._lock = threading.RLock()
-        self._trained: dict[int, Trained] = {}
-        """By id of the optimizer; the weak reference in it tells whether that is still the one."""
+        self.trained: dict[int, Trained] = {}
+        """By id of the optimizer, for as long as that lives."""
         self._by_parameter: dict[int, tuple[ref[Any], Loop]] = {}
         self._made: deque[tuple[ref[Any], str]] = deque(maxlen=MAX_KNOWN)
         """Optimizers that have made no step, and the program's names for them."""
-        self._modules: deque[ref[Any]] = deque(maxlen=MAX_KNOWN)
-        """Modules that gave out their parameters."""
-        self._pid = os.getpid()
+        self._modules: dict[int, ref[Any]] = {}
+        """Modules that gave out their parameters, by id."""
         self.last: Loop | None = None
         """The loop that made the last step."""
         self._called: tuple[ref[Any], Any] | None = None
         """The module that was called last, of those to be trained, and what it was given, without its contents."""
-        self._recent: ref[Any] | None = None
-        """An optimizer that made a step."""
+        self.recent: Callable[[], Any] = _nothing
+        """Weak reference to an optimizer that made a step."""
         self.compiled = False
         self.scaled = False
+        _all.add(self)
 
     def made(self, optimizer: Any, name: str) -> None:
         """An optimizer was made."""
-        self._notice_fork()
         self._made.append((ref(optimizer), name))
 
     def offered(self, module: Any) -> None:
         """A module gave out its parameters, or was otherwise named as a whole."""
-        self._notice_fork()
-        if not any(one() is module for one in self._modules):
-            self._modules.append(ref(module))
+        known = self._modules.get(id(module))
+        if known is None or known() is not module:
+            while len(self._modules) >= MAX_KNOWN:
+                self._modules.pop(next(iter(self._modules)), None)
+            self._modules[id(module)] = ref(module)
 
     def called(self, module: Any, inputs: Any) -> None:
         """A module that is to be trained was called for the first time."""
-        self._notice_fork()
         self._called = ref(module), input_like(inputs)
 
     def awaited(self) -> set[int]:
@@ -66,25 +82,9 @@ class Loops:
 
     def has_optimizers(self) -> bool:
         """Whether any optimizer is alive, with steps or without."""
-        recent = self._recent() if self._recent is not None else None
-        if recent is not None:
+        if self.recent() is not None:
             return True
-        waiting = any(one() is not None for one, _ in list(self._made))
-        return waiting or any(one.optimizer() is not None for one in list(self._trained.values()))
-
-    def of_optimizer(self, optimizer: Any, frame: Callable[[], FrameType | None]) -> Trained:
-        """What is known of an optimizer that has made a step; with its first, a loop may begin.
-
-        Args:
-            optimizer: The optimizer.
-            frame: Finds the program's frame that made it.
-        """
-        self._notice_fork()
-        trained = self._trained.get(id(optimizer))
-        if trained is None or trained.optimizer() is not optimizer or (trained.loop is not None and trained.loop.ended):
-            with self._lock:
-                trained = self._begin(optimizer, frame())
-        return trained
+        return bool(self.trained) or any(one() is not None for one, _ in list(self._made))
 
     def of_module(self, module: Any) -> Loop | None:
         """The loop that trains a module."""
@@ -96,7 +96,6 @@ class Loops:
 
     def of_manual(self, parameter: Any, frame: Callable[[], FrameType | None]) -> Loop | None:
         """The loop of a parameter that is trained without an optimizer; it may begin now."""
-        self._notice_fork()
         loop = self._of_parameter(parameter)
         if loop is None:
             with self._lock:
@@ -105,7 +104,7 @@ class Loops:
 
     def current(self) -> Loop | None:
         """The loop that made the last step, while it lasts."""
-        if self.last is not None and (self.last.ended or self._pid != os.getpid()):
+        if self.last is not None and self.last.ended:
             self.last = None
         return self.last
 
@@ -119,16 +118,13 @@ class Loops:
                 loop.finish()
 
     def _forget(self) -> None:
-        self._trained, self._by_parameter, self.last, self._recent = {}, {}, None, None
+        self.trained, self._by_parameter, self.last, self.recent = {}, {}, None, _nothing
         self._made.clear()
         self._modules.clear()
 
-    def _notice_fork(self) -> None:
+    def reset_after_fork(self) -> None:
         """In a forked child: the parent's loops are the parent's."""
-        if self._pid == os.getpid():
-            return
         self._lock = threading.RLock()
-        self._pid = os.getpid()
         self._forget()
 
     def _of_parameter(self, parameter: Any) -> Loop | None:
@@ -142,8 +138,18 @@ class Loops:
         known = (self._by_parameter.get(id(one)) for one in parameters)
         return next((found[1] for found in known if found is not None and found[0]() is not None), None)
 
+    def begin(self, optimizer: Any, frame: FrameType | None) -> Trained:
+        """The first step of an optimizer: it goes on with a loop that trains some of its parameters, or begins one.
+
+        Args:
+            optimizer: The optimizer.
+            frame: The program's frame that made the step.
+        """
+        with self._lock:
+            trained = self.trained.get(id(optimizer))  # another thread may have taken it along just now
+            return self._begin(optimizer, frame) if trained is None or trained.is_over() else trained
+
     def _begin(self, optimizer: Any, frame: FrameType | None) -> Trained:
-        """The first step of an optimizer: it goes on with a loop that trains some of its parameters, or begins one."""
         self._prune()
         siblings = [(made, name) for one, name in self._made if (made := one()) is not None]
         if not any(made is optimizer for made, _ in siblings):
@@ -151,7 +157,7 @@ class Loops:
         self._made.clear()
         several = len(siblings) > 1
         trained = [
-            Trained(made, None, (name or f"optimizer_{index}") if several else "")
+            Trained(made, (name or f"optimizer_{index}") if several else "", partial(self._gone, id(made)))
             for index, (made, name) in enumerate(siblings, 1)
         ]
         loops = (self._of_parameter(one) for made, _ in siblings for one in parameters_of(made))
@@ -166,13 +172,18 @@ class Loops:
         for one, (made, _) in zip(trained, siblings, strict=True):
             one.loop = loop
             one.steps = loop.steps if loop is not None else 0
-            self._trained[id(made)] = one
-        self._recent = ref(optimizer)
-        return self._trained[id(optimizer)]
+            self.trained[id(made)] = one
+        self.recent = ref(optimizer)
+        return self.trained[id(optimizer)]
+
+    def _gone(self, key: int, reference: ref[Any]) -> None:
+        """An optimizer is gone: its id may be another one's."""
+        trained = self.trained.get(key)
+        if trained is not None and trained.optimizer is reference:
+            del self.trained[key]
 
     def _prune(self) -> None:
-        """Forget what is gone."""
-        self._trained = {key: one for key, one in self._trained.items() if one.optimizer() is not None}
+        """Forget parameters that are gone."""
         self._by_parameter = {key: one for key, one in self._by_parameter.items() if one[0]() is not None}
 
     def _join(self, loop: Loop, parameters: list[Any]) -> None:
@@ -219,7 +230,7 @@ class Loops:
     def modules_of(self, parameters: Iterable[Any]) -> list[Any]:
         """The modules that have these parameters, without those inside others; the largest first."""
         wanted = {id(one) for one in parameters}
-        known = [module for one in self._modules if (module := one()) is not None]
+        known = [module for one in list(self._modules.values()) if (module := one()) is not None]
         having = [(module, {id(one) for one in module.parameters()}) for module in known]
         having = [(module, held) for module, held in having if held & wanted]
         having.sort(key=lambda one: -len(one[1]))

@@ -12,10 +12,8 @@ class Validation:
     """The pass at hand: for each name, the mean over all rows."""
 
     def __init__(self) -> None:
-        self._totals: dict[str, Total] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._totals)
+        self.totals: dict[str, Total] = {}
+        """By name; empty between the passes."""
 
     def add(self, name: str, value: Any, rows: int, is_sum: bool) -> None:
         """A loss of one batch.
@@ -26,13 +24,13 @@ class Validation:
             rows: Rows of the batch.
             is_sum: Whether it is the sum over them; else it is their mean.
         """
-        total = self._totals.setdefault(name, [0.0, 0])
+        total = self.totals.setdefault(name, [0.0, 0])
         total[0] = total[0] + (value if is_sum else value * rows)
         total[1] += rows
 
     def take(self) -> dict[str, Any]:
         """The means of the pass, which is over."""
-        totals, self._totals = self._totals, {}
+        totals, self.totals = self.totals, {}
         return {name: total / rows for name, (total, rows) in totals.items() if rows}
 
 
