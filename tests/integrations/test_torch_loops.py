@@ -518,3 +518,30 @@ def test_a_forked_child_goes_on_in_a_run_of_its_own(recorded):
     curves = sorted(curve(recorded, run, "loss") for run in recorded.runs())
     assert [steps for steps, _ in curves] == [[0, 1], [0, 1, 2, 3, 4]]
     assert curves[1][1] == before + after
+
+
+AT_THE_TOP = """
+import torch
+import autotrack
+from autotrack.hooks import guard
+autotrack.set_tracking_uri("store")
+autotrack.autolog()
+net = torch.nn.Linear(2, 1)
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+for _ in range(3):
+    first = net(torch.ones(4, 2)).mean()
+    torch.autograd.backward(first)
+    second = first.detach() * net.weight.sum()
+    second.backward()
+    optimizer.step()
+autotrack.flush()
+(run,) = autotrack.Client().search_runs(["0"])
+assert guard.health("torch").errors == 0, guard.health("torch").recent[-1].traceback
+print(sorted(run.data.metrics))
+"""
+
+
+def test_a_loop_of_a_script_without_functions_has_its_losses_named(run_python, tmp_path):
+    """Nothing stands above the line that calls `torch.autograd.backward`."""
+    (tmp_path / "train.py").write_text(AT_THE_TOP, "utf-8")
+    assert run_python(tmp_path / "train.py").stdout == "['first', 'lr', 'second']\n"

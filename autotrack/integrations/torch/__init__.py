@@ -134,7 +134,6 @@ class Hooks:
         self.loops = Loops(configuration)
         self._torch: Any = torch
         self._tensor = torch.Tensor
-        self._method = torch.Tensor.backward.__code__
         self._now = _Now()
         self._names = names.Names()
         self._passes: WeakKeyDictionary[Any, Pass] = WeakKeyDictionary()
@@ -172,17 +171,17 @@ class Hooks:
         if tensor.numel() != 1:
             return
         scaled, now.scaled = now.scaled, None
-        value = self.value_of(tensor) if scaled is None or scaled[0]() is not tensor else scaled[1]
+        value = scaled[1] if scaled is not None and scaled[0]() is tensor else self.value_of(tensor)
         if value is None:
             return
-        frame = sys._getframe(taps.CALLER)
-        if frame.f_code is self._method:
-            frame = frame.f_back or frame
-        known = self._names.known.get((id(frame.f_code), frame.f_lasti, "loss"))
-        name = known[0] if known is not None else self._names.at(_outside_torch(frame), "loss", names.loss_of_backward)
+        try:
+            frame = sys._getframe(taps.CALLER + 1)  # past `Tensor.backward`
+            name = self._names.known[id(frame.f_code), frame.f_lasti, "loss"][0]
+        except (KeyError, ValueError):  # not seen yet; of `torch.autograd.backward` there may be no such frame
+            name = self._names.at(_outside_torch(taps.caller()), "loss", names.loss_of_backward)
         now.values.append((name or "loss", value))
-        if self.loops.recent() is None and not self.loops.has_optimizers():
-            self._step_by_hand(tensor, _outside_torch(frame))
+        if not self.loops.trained and not self.loops.has_optimizers():
+            self._step_by_hand(tensor, _outside_torch(taps.caller()))
         elif len(now.values) > 10_000:  # gradients that no optimizer ever uses
             del now.values[:-1]
         if begun:

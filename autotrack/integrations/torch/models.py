@@ -85,6 +85,7 @@ def _written(module: Any, parts: Parts, limit: int) -> bytes:
         _Writer(buffer, parts).dump(module)
     except PICKLING_ERRORS:
         import cloudpickle
+        import torch
 
         buffer = CappedBuffer(limit)
         parts.tensors, parts.kinds = [], []
@@ -95,6 +96,7 @@ def _written(module: Any, parts: Parts, limit: int) -> bytes:
             persistent_id = _Writer.persistent_id
             _parts = parts
             _known: dict[int, int] = {}
+            _tensor: Any = torch.Tensor
 
         ByValue(buffer, PROTOCOL).dump(module)
     return buffer.getvalue()
@@ -104,16 +106,19 @@ class _Writer(pickle.Pickler):
     """Pickles a module without its tensors."""
 
     def __init__(self, buffer: io.BytesIO, parts: Parts) -> None:
+        import torch
+
         super().__init__(buffer, PROTOCOL)
         self._parts = parts
         self._known: dict[int, int] = {}
+        self._tensor: Any = torch.Tensor
 
     def persistent_id(self, obj: Any) -> int | None:
-        """The place of a tensor among the parts."""
+        """The place of a tensor among the parts; asked of every object."""
+        if not isinstance(obj, self._tensor):
+            return None
         import torch
 
-        if not isinstance(obj, torch.Tensor):
-            return None
         place = self._known.get(id(obj))
         if place is None:
             place = self._known[id(obj)] = len(self._parts.tensors)

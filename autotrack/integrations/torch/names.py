@@ -57,7 +57,7 @@ def program_frame(frame: FrameType | None) -> FrameType | None:
     """The nearest frame of the program's own code, be it above libraries; None where there is none."""
     while frame is not None:
         name = frame.f_globals.get("__name__")
-        if type(name) is not str or not (name == "torch" or name.startswith("torch.")):
+        if type(name) is not str or not (name == "torch" or name.startswith(("torch.", "autotrack."))):
             frame = origin.calling_frame(frame)
             if frame is None or origin.is_users(frame):
                 return frame

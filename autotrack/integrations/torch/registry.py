@@ -32,10 +32,6 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def _nothing() -> None:
-    """As a weak reference to what is gone."""
-
-
 class Loops:
     """All loops. A loop begins with the first step of an optimizer, and takes those along that were made before it."""
 
@@ -53,8 +49,6 @@ class Loops:
         """The loop that made the last step."""
         self._called: tuple[ref[Any], Any] | None = None
         """The module that was called last, of those to be trained, and what it was given, without its contents."""
-        self.recent: Callable[[], Any] = _nothing
-        """Weak reference to an optimizer that made a step."""
         self.compiled = False
         self.scaled = False
         _all.add(self)
@@ -82,8 +76,6 @@ class Loops:
 
     def has_optimizers(self) -> bool:
         """Whether any optimizer is alive, with steps or without."""
-        if self.recent() is not None:
-            return True
         return bool(self.trained) or any(one() is not None for one, _ in list(self._made))
 
     def of_module(self, module: Any) -> Loop | None:
@@ -118,7 +110,7 @@ class Loops:
                 loop.finish()
 
     def _forget(self) -> None:
-        self.trained, self._by_parameter, self.last, self.recent = {}, {}, None, _nothing
+        self.trained, self._by_parameter, self.last = {}, {}, None
         self._made.clear()
         self._modules.clear()
 
@@ -173,7 +165,6 @@ class Loops:
             one.loop = loop
             one.steps = loop.steps if loop is not None else 0
             self.trained[id(made)] = one
-        self.recent = ref(optimizer)
         return self.trained[id(optimizer)]
 
     def _gone(self, key: int, reference: ref[Any]) -> None:
