@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import importlib
 import itertools
 import json
 import os
@@ -518,6 +519,29 @@ def test_a_forked_child_goes_on_in_a_run_of_its_own(recorded):
     curves = sorted(curve(recorded, run, "loss") for run in recorded.runs())
     assert [steps for steps, _ in curves] == [[0, 1], [0, 1, 2, 3, 4]]
     assert curves[1][1] == before + after
+
+
+def test_losses_that_a_library_calls_backward_on_have_the_programs_names(recorded, tmp_path, monkeypatch):
+    """The call that went into the library says it, each time anew: the library's own line is one for all."""
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    (folder / "helping_library.py").write_text("def backward(loss):\n    loss.backward()\n", "utf-8")
+    monkeypatch.syspath_prepend(folder)
+    accelerator = importlib.import_module("helping_library")
+    net = nn.Linear(8, 2)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    seen = {"first": [], "second": []}
+    for _ in range(3):
+        first = cross_entropy(net(X), Y)
+        accelerator.backward(first)
+        second = cross_entropy(net(X), 1 - Y) * 2
+        accelerator.backward(second)
+        optimizer.step()
+        seen["first"].append(first.item())
+        seen["second"].append(second.item())
+    autotrack.flush()
+    (run,) = recorded.runs()
+    assert {key: curve(recorded, run, key)[1] for key in seen} == seen
 
 
 AT_THE_TOP = """
