@@ -172,6 +172,8 @@ def _role_of_target(target: list[str]) -> str:
         return "tool" if given in _TOOLS else _role_of_module(given)
     if option == "-c":
         words = given.split()  # pools start their workers by `from module import main; main(...)`
+        if words[:2] == ["import", "sys;"]:  # the fork server's command begins so in late 3.13, 3.14 and after
+            del words[:2]
         return _role_of_module("".join(words[1:2]) if words[:1] == ["from"] else given)
     return _role_of_file(target[0])
 
