@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from autotrack.events import EndStatus, ErrorInfo
@@ -23,7 +23,12 @@ MAX_FRAMES = 100
 _RUNNERS = ("torch.multiprocessing.spawn",)
 """Modules that call a program's function in a process of its own, and `sys.exit` where it raises."""
 
+_CHILDREN_END_LATE = sys.version_info >= (3, 14)
+"""A child of `multiprocessing` runs its exit handlers when it has told of its exception already, and let go of it."""
+
 _exit_code: Any = None
+_of_child: tuple[EndStatus, ErrorInfo | None] | None = None
+"""What ended the function of a child of `multiprocessing`."""
 _watch: Patcher | None = None
 
 
@@ -112,6 +117,12 @@ def watch_exit() -> None:
     _watch.function(sys, "exit", _on_exit)
 
 
+def watch_child() -> None:
+    """In a child of `multiprocessing`: learn what ends its function, for which its exit handlers come too late."""
+    if _watch is not None and _CHILDREN_END_LATE:
+        _watch.function(traceback, "print_exc", _on_print)
+
+
 def unwatch_exit() -> None:
     """Take the patch on `sys.exit` off, and forget what it told."""
     global _watch
@@ -122,15 +133,28 @@ def unwatch_exit() -> None:
 
 
 def _on_exit(call: Call) -> Any:
-    global _exit_code
+    global _exit_code, _of_child
     _exit_code = call.args[0] if call.args else None
+    caller = call.caller()
+    if _CHILDREN_END_LATE and caller is not None and caller.f_globals.get("__name__") in _RUNNERS:
+        error = sys.exc_info()[1]
+        _of_child = (status_of(error), info_of(error)) if error is not None else None
+    yield
+
+
+def _on_print(call: Call) -> Any:
+    global _of_child
+    caller = call.caller()
+    if caller is not None and caller.f_globals.get("__name__") == "multiprocessing.process":
+        error = sys.exc_info()[1]
+        _of_child = status_of(error), info_of(error)
     yield
 
 
 def program_goes_on() -> None:
     """Something was recorded: if `sys.exit` was called before, somebody caught it."""
-    global _exit_code
-    _exit_code = None
+    global _exit_code, _of_child
+    _exit_code = _of_child = None
 
 
 def of_process() -> tuple[EndStatus, ErrorInfo | None]:
@@ -141,9 +165,25 @@ def of_process() -> tuple[EndStatus, ErrorInfo | None]:
     error = _raised_by_program(error)
     if error is not None:
         return status_of(error), info_of(error)
-    if _exit_code not in (None, 0, False):
-        return "FAILED", ErrorInfo("SystemExit", storable(f"exit code {_exit_code}"))
+    if _of_child is not None:
+        return _of_child
+    code = _exit_code if _exit_code is not None else _code_of_child()
+    if code not in (None, 0, False):
+        return "FAILED", ErrorInfo("SystemExit", storable(f"exit code {code}"))
     return "FINISHED", None
+
+
+def _code_of_child() -> Any:
+    """Exit code of a child of `multiprocessing` whose function is over: nothing else tells of `raise SystemExit`."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and _CHILDREN_END_LATE:
+        module = frame.f_globals.get("__name__")
+        if module == "multiprocessing.process":  # it is not over
+            return None
+        if module in ("multiprocessing.popen_fork", "multiprocessing.forkserver") and "code" in frame.f_locals:
+            return frame.f_locals["code"]
+        frame = frame.f_back
+    return None
 
 
 def _raised_by_program(error: BaseException | None) -> BaseException | None:

@@ -195,6 +195,7 @@ def _close_with_pool() -> None:
         from multiprocessing.util import Finalize
 
         Finalize(None, _at_exit, (os.getpid(),), exitpriority=-100)
+        failure.watch_child()
 
 
 def _before_fork() -> None:

@@ -147,6 +147,43 @@ def test_children_of_every_kind_of_pool_record_their_own_runs(run_python: Python
     assert len({run.info.session_id for run in runs.values()}) == 1
 
 
+@forks
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_how_a_childs_function_ended_is_the_end_of_what_it_left_open(
+    run_python: Python, tmp_path: Path, method: str
+) -> None:
+    """From Python 3.14 on a child's exit handlers run when its exception is gone: it is told all the same."""
+    ends = {
+        "pass": ("FINISHED", None),
+        "raise ValueError('no')": ("FAILED", "ValueError"),
+        "raise KeyboardInterrupt": ("KILLED", "KeyboardInterrupt"),
+        "raise SystemExit(4)": ("FAILED", "SystemExit"),
+        "raise SystemExit(0)": ("FINISHED", None),
+        "sys.exit(3)": ("FAILED", "SystemExit"),
+        "sys.exit(0)": ("FINISHED", None),
+    }
+    script = tmp_path / "children.py"
+    script.write_text(
+        "import multiprocessing, sys\n"
+        "import autotrack\n"
+        f"class Child(multiprocessing.get_context({method!r}).Process):\n"
+        "    def run(self):\n"
+        "        autotrack.start_run(run_name=self.name)\n"
+        "        autotrack.log_metric('x', 1.0)\n"
+        "        exec(self.name)\n"
+        "if __name__ == '__main__':\n"
+        f"    for end in {list(ends)!r}:\n"
+        "        child = Child(name=end)\n"
+        "        child.start()\n"
+        "        child.join()\n"
+    )
+    run_python(script, env={"AUTOTRACK_TRACKING_URI": str(tmp_path / "store")})
+    runs = runs_in(tmp_path / "store")
+    found = {name: (run.info.status, run.info.error and run.info.error.type) for name, run in runs.items()}
+    assert found == ends
+    assert runs["raise ValueError('no')"].info.error.message == "no"
+
+
 def test_spawned_children_record_into_the_session_of_their_parent(run_python: Python, tmp_path: Path) -> None:
     """A child that starts from nothing finds the store and the session by what it inherits."""
     script = tmp_path / "spawning.py"
