@@ -58,7 +58,7 @@ def file_inside(directory: Path, name: object, key: str) -> Path:
     root = directory.resolve()
     try:
         file = (root / name).resolve()
-        there = file.exists()
+        there = _is_there(file)
     except (OSError, ValueError, RuntimeError) as error:
         # Too long, a zero byte, a circle of links.
         raise ModelFormatError(f"{directory}: MLmodel: {key} is {name[:100]!r}: no file name ({error})") from None
@@ -67,6 +67,15 @@ def file_inside(directory: Path, name: object, key: str) -> Path:
     if not there:
         raise ModelFormatError(f"{directory}: {name} is missing")
     return file
+
+
+def _is_there(file: Path) -> bool:
+    """As `Path.exists`, which from Python 3.14 on does not tell a name that can be none from one that is missing."""
+    try:
+        file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def read_verified(directory: Path, model: Model, name: object, key: str) -> bytes:
