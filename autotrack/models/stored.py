@@ -9,7 +9,7 @@ from autotrack.errors import ModelFormatError
 from autotrack.models.mlmodel import Model
 from autotrack.models.safety import allows_pickle, file_inside, read_verified
 from autotrack.models.skops_reader import read_skops
-from autotrack.models.unpickling import add_code, load_pickle
+from autotrack.models.unpickling import add_code, load_pickle, python_of
 
 
 def load_object(
@@ -40,4 +40,4 @@ def load_object(
     if allows_pickle(trusted):
         # MLflow keeps the user's own modules there; whoever trusts the model trusts them.
         add_code(directory, model, config.get("code"), f"flavors.{flavor}.code")
-    return load_pickle(data, file, trusted)
+    return load_pickle(data, file, trusted, python_of(directory, model))

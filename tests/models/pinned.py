@@ -111,6 +111,9 @@ MODELS: dict[str, tuple[Callable[[], Any], dict[str, Any], bool]] = {
 }
 """What makes the model, options for saving it, and whether loading it asks for trust."""
 
+OF_ONE_PYTHON = ("python-model", "sklearn-pickle")
+"""Those that hold code, which no other version of Python can run."""
+
 
 def outputs(model: Any) -> Any:
     """What a loaded model (its own object) gives for the few rows, as plain lists."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ import pinned
 import pytest
 
 import autotrack
-from autotrack.errors import UntrustedModelError
-from autotrack.models import load_model
+from autotrack.errors import ModelFormatError, UntrustedModelError
+from autotrack.models import Model, load_model
+from autotrack.models.unpickling import python_of
 from autotrack.pyfunc import load_model as load_pyfunc
 
 STORED = sorted(path.parent for path in pinned.DATA.glob("*/*/MLmodel"))
@@ -29,6 +31,10 @@ def test_a_stored_model_predicts_what_it_did(directory: Path) -> None:
     if trusted:
         with pytest.raises(UntrustedModelError):
             load_model(directory)
+    if directory.name in pinned.OF_ONE_PYTHON and not _is_of_this_python(directory):
+        with pytest.raises(ModelFormatError, match=r"code of Python 3\.\d+\.\d+, which .* cannot run"):
+            load_model(directory, trusted=True)
+        return
     expected = np.asarray(json.loads((directory.parent / pinned.PREDICTIONS).read_text("utf-8"))[directory.name])
     found = np.asarray(pinned.outputs(load_model(directory, trusted=trusted)))
     if expected.dtype.kind == "f":
@@ -37,6 +43,11 @@ def test_a_stored_model_predicts_what_it_did(directory: Path) -> None:
         assert found.tolist() == expected.tolist()
     if directory.name != "sklearn-pickle":
         assert np.shape(load_pyfunc(directory, trusted=trusted).predict(pinned.FEW)) == np.shape(found)
+
+
+def _is_of_this_python(directory: Path) -> bool:
+    made_under = python_of(directory, Model.load(directory))
+    return made_under.split(".")[:2] == platform.python_version().split(".")[:2]
 
 
 def test_the_models_can_be_made_again(tmp_path: Path) -> None:

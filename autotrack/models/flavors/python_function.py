@@ -30,7 +30,7 @@ from autotrack.models.safety import UNREADABLE, allows_pickle, file_inside, read
 from autotrack.models.saving import Paths, SaveOptions, code_folder, copy_code, copy_files, loader_settings
 from autotrack.models.signature import Signature, infer_signature
 from autotrack.models.snapshot import PICKLING_ERRORS, Snapshot
-from autotrack.models.unpickling import add_code, load_pickle
+from autotrack.models.unpickling import add_code, load_pickle, python_of
 from autotrack.models.uris import local_path
 
 LOADER = "mlflow.pyfunc.model"
@@ -242,7 +242,7 @@ def load_predictor(directory: Path, model: Model, trusted: bool) -> _Predictor |
     artifacts = _artifacts(directory, model, config)
     if allows_pickle(trusted):
         add_code(directory, model, config.get("code"), "python_function.code")
-    instance = load_pickle(data, file, trusted)
+    instance = load_pickle(data, file, trusted, python_of(directory, model))
     context = PythonModelContext(artifacts, config.get("config"))
     instance.load_context(context)
     return _Predictor(instance, context)
