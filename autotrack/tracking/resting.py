@@ -4,6 +4,9 @@ A child gets a copy of every lock as it is at that moment, and none of the threa
 inside a database transaction, or in the middle of an import, would leave the child locks that are never free. So
 autotrack's own threads say when they are at work, and a fork waits for them, but not for long; for an import longer
 than for all else, since the lock of a module is the program's too.
+
+From Python 3.12 on a fork warns where there is any other thread. The program is not to be warned of autotrack's: they
+end before a fork, and begin anew behind it.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from typing import Protocol
+from weakref import WeakSet
 
 PATIENCE = 1.0
 """Seconds that a fork waits for autotrack's threads, and they for a fork, at most."""
@@ -21,10 +26,39 @@ PATIENCE = 1.0
 PATIENCE_WITH_IMPORTS = 30.0
 """The same, where one of them is importing a module."""
 
+TO_END = 0.2
+"""Seconds that a fork waits for threads that are not at work to end."""
+
 _change = threading.Condition()
 _at_work: dict[int, int] = {}
 """How deep each thread is in work, by its ident."""
 _forks = 0
+
+FORKS_WARN = sys.version_info >= (3, 12)
+
+
+class Pausing(Protocol):
+    """The owner of a thread that ends before a fork."""
+
+    def pause(self) -> threading.Thread | None:
+        """Have the thread end after what it is at, unless it is this one; what waits goes on waiting.
+
+        Returns:
+            The thread, to be waited for.
+        """
+
+    def resume(self) -> None:
+        """Go on, in another thread where that one has ended."""
+
+
+_pausing: WeakSet[Pausing] = WeakSet()
+
+
+def pause_at_forks(owner: Pausing) -> None:
+    """Have a thread end before a fork, and go on behind it."""
+    if FORKS_WARN:
+        with _change:
+            _pausing.add(owner)
 
 
 @contextlib.contextmanager
@@ -50,8 +84,15 @@ def _before_fork() -> None:
     me = threading.get_ident()
     with _change:
         _forks += 1
+        owners = list(_pausing)
+    threads = [owner.pause() for owner in owners]
+    with _change:
         if not _change.wait_for(lambda: not (_at_work.keys() - {me}), PATIENCE):
             _wait_for_imports(me)
+    until = time.monotonic() + TO_END
+    for thread in threads:
+        if thread is not None:
+            thread.join(max(0.0, until - time.monotonic()))
 
 
 def _wait_for_imports(me: int) -> None:
@@ -75,6 +116,9 @@ def _after_in_parent() -> None:
     with _change:
         _forks -= 1
         _change.notify_all()
+        owners = [] if _forks else list(_pausing)
+    for owner in owners:
+        owner.resume()
 
 
 def _after_in_child() -> None:
@@ -87,6 +131,7 @@ def _after_in_child() -> None:
         _at_work[me] = depth
     _change = threading.Condition()
     _forks = 0
+    _pausing.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -63,7 +63,9 @@ class Worker:
         self._patient_until = 0.0
         self._hurry = 0
         self._thread: threading.Thread | None = None
+        self._ending: threading.Thread | None = None
         self._at_once: bool | None = None
+        resting.pause_at_forks(self)
 
     def submit(self, job: Job, size: int = 0, cost: costs.Cost | None = None) -> bool:
         """Have a job done behind the caller.
@@ -158,6 +160,28 @@ class Worker:
         if thread is not None and thread is not threading.current_thread():
             thread.join(seconds)
 
+    def pause(self) -> threading.Thread | None:
+        """The process is about to fork: end the thread after the job at hand; those that wait go on waiting.
+
+        Returns:
+            The thread, to be waited for.
+        """
+        with self._lock:
+            if self._thread is threading.current_thread():
+                return None
+            self._ending, self._thread = self._thread, None
+            self._lock.notify_all()
+            return self._ending
+
+    def resume(self) -> None:
+        """It has forked: go on with the jobs that wait. A long job's thread is not overtaken by another one."""
+        with self._lock:
+            ending, self._ending = self._ending, None
+            if self._thread is None and ending is not None and ending.is_alive():
+                self._thread = ending
+            elif self._jobs and not self._at_once:
+                self._start()
+
     def _is_stopped(self) -> bool:
         return self._thread is not threading.current_thread()
 
@@ -166,7 +190,8 @@ class Worker:
             with scope.off():
                 while self._wait_for_job():
                     self._wait_for_quiet()
-                    self._do_next()
+                    if not self._is_stopped():
+                        self._do_next()
         finally:
             with self._lock:  # an error comes out of a job in the test suite alone (`guard.reraise`)
                 if not self._is_stopped():

@@ -22,6 +22,9 @@ from autotrack.tracking import worker as workers
 from autotrack.tracking.values import encoded
 from autotrack.tracking.worker import Worker
 
+OWN_THREADS = "ignore:This process:DeprecationWarning"
+"""From Python 3.12 on a fork warns where the program has other threads, be they those of a library."""
+
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 Python = Callable[..., Any]
 
@@ -86,7 +89,8 @@ def test_a_child_that_leaves_the_parents_run_does_not_end_it(run_python: Python,
 def test_a_child_forked_in_the_middle_of_a_fit_writes_nothing_into_the_run(run_python: Python, tmp_path: Path) -> None:
     """E20: workers of a data loader train and evaluate what they like; the parent's run knows nothing of it."""
     pytest.importorskip("sklearn")
-    done = run_python(f"""
+    done = run_python(
+        f"""
         import os
         import autotrack
         autotrack.set_tracking_uri({str(tmp_path / "store")!r})
@@ -103,7 +107,9 @@ def test_a_child_forked_in_the_middle_of_a_fit_writes_nothing_into_the_run(run_p
                     os.wait()
                 return self
         Loader().fit([[0.0], [1.0]], [0, 1])
-    """)
+    """,
+        env={"PYTHONWARNINGS": OWN_THREADS},
+    )
     assert done.stderr == ""
     (run,) = Client(tmp_path / "store").search_runs()
     assert (run.info.run_name, run.info.status) == ("Loader", "FINISHED")
@@ -269,6 +275,7 @@ def test_twenty_children_forked_while_everything_is_busy_all_return(run_python: 
             thread.join()
         assert codes == [0] * 20, codes
         """,
+        env={"PYTHONWARNINGS": OWN_THREADS},
         timeout=300,
     )
     assert done.stderr == ""

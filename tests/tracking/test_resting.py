@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from autotrack import Client
-from autotrack.tracking import resting
+from autotrack.tracking import recorders, resting
+from autotrack.tracking.worker import Worker
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
@@ -126,3 +127,81 @@ def test_children_forked_in_the_middle_of_ingest_can_use_the_database(
     )
     (run,) = Client(tmp_path / "store").search_runs()
     assert len(Client(tmp_path / "store").get_metric_history(run.info.run_id, "child")) == 30
+
+
+def test_autotracks_threads_are_not_there_at_a_fork_and_go_on_behind_it(
+    run_python: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Python warns of a fork beside other threads, from 3.12 on; what is recorded before and after is in the store."""
+    done = run_python(f"""
+        import os, threading
+        there = []
+        os.register_at_fork(before=lambda: there.append([thread.name for thread in threading.enumerate()]))
+        import autotrack
+        from autotrack.tracking import recorders, resting
+        resting.FORKS_WARN, resting.TO_END, resting.PATIENCE = True, 60.0, 60.0
+        autotrack.set_tracking_uri({str(tmp_path / "store")!r})
+        def do_behind():
+            done = threading.Event()
+            recorders.current().worker.submit(done.set)
+            assert done.wait(60)
+        with autotrack.start_run(run_name="parent"):
+            for number in range(5):
+                do_behind()
+                autotrack.log_metric("x", number)
+                if os.fork() == 0:
+                    os._exit(0)
+                os.wait()
+            do_behind()
+            assert autotrack.flush()
+            print(there, sorted(thread.name for thread in threading.enumerate()))
+    """)
+    assert done.stdout == f"{[['MainThread']] * 5} ['MainThread', 'autotrack-ingest', 'autotrack-worker']\n"
+    assert done.stderr == ""
+    (run,) = Client(tmp_path / "store").search_runs()
+    assert [point.value for point in Client(tmp_path / "store").get_metric_history(run.info.run_id, "x")] == [
+        0,
+        1,
+        2,
+        3,
+        4,
+    ]
+
+
+def test_a_job_that_a_fork_does_not_wait_for_is_not_overtaken() -> None:
+    """One thread does the jobs, in their order, also where a fork came in the midst of a long one."""
+    worker, begun, go_on = Worker(), threading.Event(), threading.Event()
+    did: list[tuple[int, int]] = []
+
+    def long() -> None:
+        begun.set()
+        go_on.wait(60)
+        did.append((1, threading.get_ident()))
+
+    worker.submit(long)
+    assert begun.wait(60)
+    worker.submit(lambda: did.append((2, threading.get_ident())))
+    worker.pause()
+    worker.resume()
+    go_on.set()
+    assert worker.drain(60)
+    worker.stop(60)
+    assert [number for number, _ in did] == [1, 2]
+    assert len({thread for _, thread in did}) == 1
+
+
+def test_a_flush_waits_for_the_fork_of_another_thread() -> None:
+    """What is being moved into the store goes on when the process has forked."""
+    recorders.current().start_run("run")
+    thread = recorders.current()._thread
+    assert thread is not None
+    ended = thread.pause()
+    assert ended is not None
+    ended.join(60)
+    assert not ended.is_alive()
+    flushed: list[bool] = []
+    flush = threading.Thread(target=lambda: flushed.append(thread.flush(60)))
+    flush.start()
+    thread.resume()
+    flush.join(60)
+    assert flushed == [True]

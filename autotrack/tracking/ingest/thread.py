@@ -63,7 +63,9 @@ class IngestThread:
         self._passes = 0
         self._urgent = False
         self._stop = False
+        self._paused = False
         self._thread: threading.Thread | None = None
+        resting.pause_at_forks(self)
 
     @property
     def passes(self) -> int:
@@ -82,7 +84,7 @@ class IngestThread:
             False when no thread can be started: the interpreter is shutting down.
         """
         with self._wake:
-            if self._thread is None:
+            if self._thread is None and not self._paused:
                 if sys.is_finalizing():
                     return False
                 thread = threading.Thread(target=self._run, name="autotrack-ingest", daemon=True)
@@ -92,6 +94,24 @@ class IngestThread:
                     return False
                 self._thread = thread
         return True
+
+    def pause(self) -> threading.Thread | None:
+        """The process is about to fork: end the thread after the pass at hand.
+
+        Returns:
+            The thread, to be waited for.
+        """
+        with self._wake:
+            self._paused = self._thread is not None
+            self._wake.notify_all()
+            return None if self._thread is threading.current_thread() else self._thread
+
+    def resume(self) -> None:
+        """It has forked: go on in another thread, if one was there."""
+        with self._wake:
+            paused, self._paused = self._paused, False
+        if paused and not self._stop:
+            self.start()
 
     def flush(self, seconds: float, progress: Callable[[str], None] | None = None) -> bool:
         """Wait until all that is in the journal now is in the store.
@@ -137,7 +157,8 @@ class IngestThread:
             enough = self._passes + 2
             while self.offset < target:
                 left = deadline - time.monotonic()
-                if left <= 0 or self._thread is None or (self.problem and self._passes >= enough):
+                gone = self._thread is None and not self._paused
+                if left <= 0 or gone or (self.problem and self._passes >= enough):
                     return False
                 self._urgent = True
                 self._wake.notify_all()
@@ -151,10 +172,12 @@ class IngestThread:
             with scope.off():
                 while self._wait_for_next():
                     self._tick()
-                    self._pass_once()
+                    if not self._paused:
+                        self._pass_once()
         finally:
             with self._wake:  # an error comes out of a pass in the test suite alone (`guard.reraise`)
-                self._thread = None
+                if self._thread is threading.current_thread():
+                    self._thread = None
                 self._wake.notify_all()
 
     def _tick(self) -> None:
@@ -165,7 +188,10 @@ class IngestThread:
     def _wait_for_next(self) -> bool:
         """Sleep until the next pass is due; False when the thread is to end."""
         with self._wake:
-            self._wake.wait_for(lambda: self._urgent or self._stop, self._settings.tick_seconds)
+            self._wake.wait_for(lambda: self._urgent or self._stop or self._paused, self._settings.tick_seconds)
+            if self._paused:
+                self._thread = None
+                return False
             if self._urgent:
                 self._next_try = 0.0
             self._urgent = False
