@@ -6,13 +6,13 @@ filters, or what it records, are lost, or filters of a library's stay for good. 
 blocks change nothing, filters are not set, and no warning is shown. The functions stay what they were for all other
 threads; they are replaced only while there is such work.
 
-Python 3.14 can keep filters by context; where it does, there is nothing to do.
+It is no other where Python keeps filters by context, as a free-threaded 3.14 does: threads inherit those of the program
+and the list that it records in, and `showwarning` is still the process's.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -34,9 +34,6 @@ FUNCTIONS = ("simplefilter", "filterwarnings", "resetwarnings", "_showwarnmsg")
 @contextmanager
 def apart() -> Iterator[None]:
     """What this thread does in the block neither changes the program's filters nor shows a warning."""
-    if getattr(sys.flags, "context_aware_warnings", 0):
-        yield
-        return
     ident = threading.get_ident()
     with _lock:
         if not _apart:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,6 +77,34 @@ def test_blocks_that_interleave_lose_nothing_of_the_programs(behind):
     assert caught[0].filename == __file__
     assert line > 0
     assert warnings.filters == filters
+
+
+@pytest.mark.parametrize("by_context", ["0", "1"])
+def test_a_warning_behind_the_program_is_not_shown(by_context):
+    """Also where Python keeps filters by context, as a free-threaded one does, and threads inherit the program's."""
+    source = """
+import threading, warnings
+import numpy as np
+from autotrack.hooks import own_warnings
+def work():
+    with own_warnings.apart():
+        warnings.warn("of the library's", UserWarning)
+        warnings.simplefilter("error")
+        np.log(np.zeros(1))
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    filters = list(warnings.filters)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert warnings.filters == filters
+    warnings.warn("of the program's", UserWarning)
+print([str(one.message) for one in caught])
+"""
+    flags = [f"-Xcontext_aware_warnings={by_context}", f"-Xthread_inherit_context={by_context}"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, *flags, "-c", source], capture_output=True, text=True, env=environment)
+    assert (done.stdout, done.stderr) == ('["of the program\'s"]\n', "")
 
 
 def test_the_functions_are_pythons_own_when_the_work_is_over(behind):
