@@ -6,7 +6,8 @@ over. So the loader stays what it was and no frame of ours stands in a traceback
 way (`importlib.reload`, `LazyLoader`, by hand), its loader is wrapped until it has run.
 
 Nothing is held while a hook runs, and there is no lock at all: each step is one operation of a dict, set or list that
-is atomic in itself, so two threads cannot block each other and a fork cannot inherit a lock that is taken.
+is atomic in itself, so two threads cannot block each other and a fork cannot inherit a lock that is taken. To copy one
+into a list is such an operation without a GIL, too; into a tuple it is not.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class _Entry:
         mine = object()
         if self._seen.setdefault(id(load), (load, mine))[1] is not mine:
             return False
-        for other in [key for key in tuple(self._seen) if key != id(load)]:
+        for other in [key for key in list(self._seen) if key != id(load)]:
             self._seen.pop(other, None)
         return True
 
@@ -96,7 +97,7 @@ class _Finder:
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """The spec that the finders behind this one find; None for a name that nobody waits for."""
-        for other in tuple(_absent):
+        for other in list(_absent):
             if sys.modules.get(other) is not None:
                 _attend(other)
         if not _hooks.get(name):
@@ -169,7 +170,7 @@ def register(name: str, hook: Hook, owner: str) -> None:
 
 def unregister(owner: str) -> None:
     """Remove all hooks of an integration; what has not been called by now never is."""
-    for entries in tuple(_hooks.values()):
+    for entries in list(_hooks.values()):
         for entry in [entry for entry in tuple(entries) if entry.owner == owner]:
             if entry in entries:
                 entries.remove(entry)

@@ -96,7 +96,7 @@ def _split(args: tuple[Any, ...], bound: bool) -> tuple[Any, tuple[Any, ...]]:
 
 def installed() -> list[str]:
     """The attributes that are watched now."""
-    return sorted(watch.target for watch in _watches.values() if watch.entries or watch.on_top())
+    return sorted(watch.target for watch in list(_watches.values()) if watch.entries or watch.on_top())
 
 
 class Watcher:

@@ -6,6 +6,8 @@ Both are tags of the run, so that they go wherever the run goes. `autotrack expl
 from __future__ import annotations
 
 import json
+import os
+import threading
 from time import perf_counter, thread_time
 from types import TracebackType
 from typing import Any
@@ -25,8 +27,23 @@ STRIDE = 61
 """Then one in so many is timed. Prime, so as to be in step with nothing that happens every so often."""
 
 
+# Threads that fit at once record into one run. Reentrant: a signal handler may do so in the midst of it.
+_lock = threading.RLock()
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 class Sampled:
     """Time of something that happens very often: of most times only that they happened is counted.
+
+    Without a GIL, some that threads do at the very same moment are not: a lock would cost more than what it counts.
 
     Attributes:
         count: How often it happened. Whoever does it adds one, and times it where that makes `due`.
@@ -89,14 +106,27 @@ class Cost:
         """Passes of the ingest when the run ended."""
 
     def begin(self) -> None:
-        """A hooked call is known to be this run's."""
-        self.pending += 1
+        """A hooked call is known to be this run's, or a job for it waits."""
+        with _lock:
+            self.pending += 1
 
     def charge(self, seconds: float) -> None:
         """It has ended, and its handlers took so long."""
-        self.pending -= 1
-        self.calls += 1
-        self.handlers += seconds
+        with _lock:
+            self.pending -= 1
+            self.calls += 1
+            self.handlers += seconds
+
+    def store(self, seconds: float) -> None:
+        """A call of the program's has stored something, and took so long."""
+        with _lock:
+            self.storing += seconds
+
+    def done(self, seconds: float) -> None:
+        """A job for the run has been done, and took so long."""
+        with _lock:
+            self.pending -= 1
+            self.background += seconds
 
     def to_json(self) -> str:
         """As it is stored, with what was hooked; empty where nothing was measured."""
@@ -131,7 +161,7 @@ class storing:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._cost.storing += perf_counter() - self._begun
+        self._cost.store(perf_counter() - self._begun)
 
 
 class behind:
@@ -148,8 +178,7 @@ class behind:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._cost.background += thread_time() - self._begun
-        self._cost.pending -= 1
+        self._cost.done(thread_time() - self._begun)
 
 
 def hooked() -> dict[str, str]:

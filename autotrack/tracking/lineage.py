@@ -111,7 +111,7 @@ def _forget(mark: Any, entries: dict[int, Mark] = marks) -> None:
     # A default: when the interpreter ends, the module's own names may be gone already.
     key = mark.key
     if entries.get(key) is mark:
-        del entries[key]
+        entries.pop(key, None)  # another thread may have cleared them
 
 
 def put(made: Any, lineage: Lineage) -> None:

@@ -54,7 +54,7 @@ class IdentityMap(Generic[T]):
         def forget(reference: weakref.ref[Any]) -> None:
             entry = entries.get(number)
             if entry is not None and entry[0] is reference:
-                del entries[number]
+                entries.pop(number, None)  # another thread may have dropped it
             if when_gone is not None:
                 when_gone()
 

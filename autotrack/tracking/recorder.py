@@ -135,7 +135,7 @@ class Recorder:
     def tell_costs(self) -> None:
         """Write down now what recording the runs of this process has taken so far."""
         if self._journal is not None and not scope.is_off():
-            self.write_all([*self._ledger.tell(self._ledger.ended()), *told_so_far(self.runs.values())])
+            self.write_all([*self._ledger.tell(self._ledger.ended()), *told_so_far(list(self.runs.values()))])
 
     def _on_trouble(self, reason: str) -> None:
         for run in list(self.runs.values()):
@@ -235,8 +235,9 @@ class Recorder:
 
     def attach(self, run: RunWriter) -> None:
         """Keep the writer of a run that this process did not open, so that its steps count on."""
-        while len(self.attached) >= MAX_ATTACHED:
-            self.attached.pop(next(iter(self.attached)), None)
+        too_many = len(self.attached) + 1 - MAX_ATTACHED
+        for oldest in list(self.attached)[:too_many] if too_many > 0 else ():
+            self.attached.pop(oldest, None)
         self.attached[run.run_id] = run
 
     def resume_run(self, run: RunWriter, by_the_program: bool = False) -> None:

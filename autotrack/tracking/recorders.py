@@ -148,7 +148,7 @@ def _register_exit() -> None:
 
 
 def _at_exit(pid: int) -> None:
-    if os.getpid() == pid or any(recorder.journal_or_none is not None for recorder in _by_store.values()):
+    if os.getpid() == pid or any(recorder.journal_or_none is not None for recorder in all_recorders()):
         try:
             close_all()
         except KeyboardInterrupt:

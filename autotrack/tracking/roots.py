@@ -51,7 +51,7 @@ class Roots:
 
     def are_far(self) -> bool:
         """Whether files of runs that were started here go to a URL."""
-        return any("://" in self.of(*experiment).uri for experiment in self._experiments)
+        return any("://" in self.of(*experiment).uri for experiment in list(self._experiments))
 
     def _own_place(self, experiment: str, experiment_id: str | None) -> str:
         """An experiment's place for files, read from the store once."""

@@ -84,7 +84,7 @@ class Worker:
                 return False
             self._jobs.append((job, size, time.monotonic() + PATIENCE, cost))
             if cost is not None:
-                cost.pending += 1
+                cost.begin()
             self._bytes += size
             if self._at_once is None:
                 self._at_once = ends_without_notice()
