@@ -58,7 +58,10 @@ _sources: dict[str, Callable[[], Any]] = {}
 _arguments: dict[str, _Arguments] = {}
 _seeds: dict[str, object] = {}
 _seedings: dict[str, int] = {}
-_shown: tuple[list[Param], dict[str, str]] | None = None
+_version: object = object()
+"""Another one whenever something has been told: what another thread has made of it until then is out of date."""
+_shown: tuple[object, list[Param], dict[str, str]] | None = None
+"""What was made of it, and of which version."""
 
 
 def listen(source: str, configuration: Callable[[], Any]) -> Callable[[], None]:
@@ -67,24 +70,27 @@ def listen(source: str, configuration: Callable[[], Any]) -> Callable[[], None]:
     Returns:
         What to call when it ends: what it told is then on no further run, until it begins again.
     """
-    global _shown
-    _sources[source], _shown = configuration, None
+    _sources[source] = configuration
+    _has_changed()
 
     def end() -> None:
-        global _shown
         _sources.pop(source, None)
-        _shown = None
+        _has_changed()
 
     return end
 
 
+def _has_changed() -> None:
+    global _version
+    _version = object()
+
+
 def forget() -> None:
     """Forget everything, as a fresh process would (between tests)."""
-    global _shown
     _arguments.clear()
     _seeds.clear()
     _seedings.clear()
-    _shown = None
+    _has_changed()
 
 
 def note_arguments(
@@ -103,25 +109,25 @@ def note_arguments(
         given: The names whose value was not left at its default.
         aliases: Other names of the same arguments, which may say that a value is a secret.
     """
-    global _shown
     if _is_off():
         return
     kept = {key: plain(values[key]) for _, key in zip(range(MAX_ARGUMENTS), values, strict=False)}
     told = _Arguments(source, kept, [key for key in given if key in kept], _lists(aliases or {}))
     _arguments.pop(place, None)
-    _arguments[place], _shown = told, None
+    _arguments[place] = told
+    _has_changed()
     _tell_open_runs()
 
 
 def note_seed(library: str, seed: object) -> None:
     """The program seeded a library's random numbers; None: with no seed of its own."""
-    global _shown
     value = plain(seed)
     if _is_off() or (library in _seeds and type(_seeds[library]) is type(value) and _seeds[library] == value):
         return
-    _seeds[library], _shown = value, None
-    _seedings[library] = _seedings.get(library, 0) + 1
-    if _seedings[library] <= MAX_SEEDINGS:
+    _seeds[library] = value
+    _has_changed()
+    count = _seedings[library] = _seedings.get(library, 0) + 1
+    if count <= MAX_SEEDINGS:
         _tell_open_runs()
 
 
@@ -143,11 +149,12 @@ def describe(run: RunWriter, by_the_program: bool) -> None:
         return
     from autotrack import config
 
-    if by_the_program and any(configuration().exclusive for configuration in _sources.values()):
+    if by_the_program and any(configuration().exclusive for configuration in list(_sources.values())):
         return
-    if _shown is None:
-        _shown = _params(config.settings().log_arguments)
-    params, tags = _shown
+    version, shown = _version, _shown
+    if shown is None or shown[0] is not version:
+        shown = _shown = (version, *_params(config.settings().log_arguments))
+    _, params, tags = shown
     if params or tags:
         run.log_batch((), params, tags)
 
@@ -156,14 +163,14 @@ def _params(with_arguments: bool) -> tuple[list[Param], dict[str, str]]:
     """Parameters and tags as every run has them."""
     from autotrack.tracking.values import safe_params
 
-    told = [one for one in _arguments.values() if one.source in _sources] if with_arguments else []
+    told = [one for one in list(_arguments.values()) if one.source in _sources] if with_arguments else []
     values: dict[str, object] = {}
     given: dict[str, None] = {}
     for one in told:
         values.update((f"{ARGUMENT}{key}", value) for key, value in _without_secrets(one).items())
         given = {name: None for name in given if name not in one.values} | dict.fromkeys(one.given)
     if "seeds" in _sources:
-        values.update((f"{SEED}{library}", seed) for library, seed in _seeds.items())
+        values.update((f"{SEED}{library}", seed) for library, seed in list(_seeds.items()))
     return safe_params(values), {GIVEN_TAG: ",".join(given)} if told else {}
 
 

@@ -16,7 +16,9 @@ from sklearn.tree import DecisionTreeRegressor
 
 import autotrack
 from autotrack.hooks import guard
+from autotrack.integrations.options import IntegrationConfig
 from autotrack.testing import TemporaryStore
+from autotrack.tracking import program_facts, recorders
 from autotrack.tracking.cost import Cost
 
 THREADS, TIMES = 8, 5
@@ -83,6 +85,31 @@ def test_each_thread_has_runs_of_its_own(autotrack_store: TemporaryStore) -> Non
     found = sorted((int(params["max_depth"]) - 1, int(params["min_samples_leaf"]) - 1) for params in trees)
     assert found == pairs
     assert not guard.troubled()
+
+
+def test_a_seed_that_is_set_as_a_run_begins_is_on_the_next_run(autotrack_store: TemporaryStore) -> None:
+    """What is made of the seeds for one run is out of date where another thread sets one in that very moment."""
+
+    class Library(str):
+        """Its name is written when the other seed has been read: that is the moment."""
+
+        def __format__(self, form: str) -> str:
+            program_facts.note_seed("python", 2)
+            return str(self)
+
+    end = program_facts.listen("seeds", IntegrationConfig)
+    try:
+        program_facts.note_seed("python", 1)
+        program_facts.note_seed(Library("numpy"), 1)
+        recorders.current().start_run("meanwhile").end()
+        run = recorders.current().start_run("next")
+        run.end()
+    finally:
+        end()
+        program_facts.forget()
+    assert autotrack.flush()
+    stored = autotrack_store.client.get_run(run.run_id).data.params
+    assert stored == {"seed.python": "2", "seed.numpy": "1"}
 
 
 def test_what_threads_cost_one_run_adds_up() -> None:
