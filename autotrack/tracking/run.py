@@ -86,6 +86,8 @@ class RunWriter:
         self._lock = threading.RLock()
         self._next_step: dict[str, int] = {}
         self._params: dict[str, str] = {}
+        self._brought_later: set[str] = set()
+        """Keys of parameters that a later fit was the first to tell of: fits in threads come in any order."""
         self._waiting = WaitingPoints()
         self._companions = Companions()
         self._trial_numbers = TrialNumbers()
@@ -293,16 +295,24 @@ class RunWriter:
         """
         params = safe_params(values)
         secret = [param.key for param in params if REDACTED in param.text]
-        if number > 1:
+        with self._lock:  # of two fits at once one is to see what the other has told
+            taken = [self._is_taken(param, number) for param in params]
             params = [
-                Param(f"{estimator}_{number}.{param.key}", param.text, param.json)
-                # What other processes have logged is not known.
-                if self._params.get(param.key, None if self._shared else param.text) != param.text
-                else param
-                for param in params
+                Param(f"{estimator}_{number}.{param.key}", param.text, param.json) if is_taken else param
+                for param, is_taken in zip(params, taken, strict=True)
             ]
+            if number > 1:
+                self._brought_later.update(param.key for param in params if param.key not in self._params)
+            self._params.update((param.key, param.text) for param in params)
         self.log_params(params)
         return secret
+
+    def _is_taken(self, param: Param, number: int) -> bool:
+        """Whether a parameter's key has another fit's value."""
+        if number == 1 and param.key not in self._brought_later:
+            return False
+        # What other processes have logged is not known.
+        return self._params.get(param.key, None if self._shared and number > 1 else param.text) != param.text
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Tags; a key that is there already gets the new value."""

@@ -15,6 +15,7 @@ from sklearn.linear_model import Ridge
 from sklearn.tree import DecisionTreeRegressor
 
 import autotrack
+from autotrack.events import Param
 from autotrack.hooks import guard
 from autotrack.integrations.options import IntegrationConfig
 from autotrack.testing import TemporaryStore
@@ -85,6 +86,51 @@ def test_each_thread_has_runs_of_its_own(autotrack_store: TemporaryStore) -> Non
     found = sorted((int(params["max_depth"]) - 1, int(params["min_samples_leaf"]) - 1) for params in trees)
     assert found == pairs
     assert not guard.troubled()
+
+
+def test_all_threads_record_into_one_run(autotrack_store: TemporaryStore) -> None:
+    """Fits are numbered without a gap, points without one too, and no fit's parameters are written over."""
+    autotrack.autolog()
+    with autotrack.start_run() as run:
+
+        def train(number: int) -> None:
+            for time in range(TIMES):
+                Ridge(alpha=1.0 + number * TIMES + time).fit(X, Y)
+                autotrack.log_metric("loss", 1.0)
+
+        at_once(train)
+    assert autotrack.flush()
+    stored = autotrack_store.client.get_run(run.run_id)
+    alphas = sorted(float(text) for key, text in stored.data.params.items() if key.rpartition(".")[2] == "alpha")
+    assert alphas == [1.0 + number for number in range(THREADS * TIMES)]
+    numbers = sorted(fit.number for fit in autotrack_store.client.get_fits(run.run_id))
+    assert numbers == list(range(1, THREADS * TIMES + 1))
+    points = autotrack_store.client.get_metric_history(run.run_id, "loss")
+    assert sorted(point.step for point in points) == list(range(THREADS * TIMES))
+    assert not guard.troubled()
+
+
+def test_a_first_fit_that_tells_last_writes_over_no_other(autotrack_store: TemporaryStore) -> None:
+    """Which of two fits in threads is the first, and which tells its parameters first, are two things."""
+    run = recorders.current().start_run("run")
+    run.log_fit_params({"alpha": 2.0, "solver": "auto"}, "Ridge", 2)
+    run.log_fit_params({"alpha": 1.0, "solver": "auto"}, "Ridge", 1)
+    run.log_fit_params({"alpha": 3.0, "solver": "auto"}, "Ridge", 3)
+    run.end()
+    assert autotrack.flush()
+    stored = autotrack_store.client.get_run(run.run_id).data.params
+    assert stored == {"alpha": "2.0", "Ridge_1.alpha": "1.0", "Ridge_3.alpha": "3.0", "solver": "auto"}
+
+
+def test_a_first_fit_goes_over_what_the_program_logged(autotrack_store: TemporaryStore) -> None:
+    """As ever: a parameter that was logged by hand before gets the fit's value."""
+    run = recorders.current().start_run("run")
+    run.log_batch((), [Param("alpha", "7")], {})
+    run.log_fit_params({"alpha": 1.0}, "Ridge", 1)
+    run.log_fit_params({"alpha": 2.0}, "Ridge", 2)
+    run.end()
+    assert autotrack.flush()
+    assert autotrack_store.client.get_run(run.run_id).data.params == {"alpha": "1.0", "Ridge_2.alpha": "2.0"}
 
 
 def test_a_seed_that_is_set_as_a_run_begins_is_on_the_next_run(autotrack_store: TemporaryStore) -> None:
