@@ -73,10 +73,12 @@ def _watch_spawn(watcher: Watcher, module: ModuleType) -> None:
 def _watch_pool(watcher: Watcher, module: ModuleType) -> None:
     watcher.method(module.Pool, "apply_async", on_apply)
     watcher.method(module.Pool, "_guarded_task_generation", on_tasks)
+    watcher.method(module.ApplyResult, "get", on_result)
 
 
 def _watch_executor(watcher: Watcher, module: ModuleType) -> None:
     watcher.method(module._WorkItem, "__init__", on_submit)
+    watcher.method(module._SafeQueue, "_on_queue_feeder_error", on_unsent)
 
 
 def _watch_subprocess(watcher: Watcher, module: ModuleType) -> None:
@@ -118,6 +120,23 @@ def on_submit(call: Call) -> Any:
     leaving = transport.departure()
     if leaving is not None:
         call.instance.fn = transport.Function(leaving, call.instance.fn)
+
+
+def on_unsent(call: Call) -> Any:
+    """Work could not be pickled; what is told of it comes next."""
+    if call.args:
+        transport.forget_notes(call.args[0])
+    yield
+
+
+def on_result(call: Call) -> Any:
+    """The result of a `Pool` is asked for, which may be that the work could not be pickled."""
+    try:
+        yield
+    finally:
+        error = sys.exc_info()[1]
+        if error is not None:
+            transport.forget_notes(error)
 
 
 def on_apply(call: Call) -> Any:

@@ -155,6 +155,17 @@ class Function:
             return self._function(*args, **kwargs)
 
 
+_NOTE = f"when serializing {Function.__module__}.{Function.__qualname__} reconstructor arguments"
+
+
+def forget_notes(error: BaseException) -> None:
+    """Python 3.14 notes on an error what it was pickling: that a function was sent in one of ours is not to be seen."""
+    notes = getattr(error, "__notes__", None)
+    if isinstance(notes, list) and _NOTE in notes:
+        at = notes.index(_NOTE)
+        del notes[max(0, at - 2) : at + 2]  # item 1 of item 0 of the arguments, and the function of ours itself
+
+
 class Arguments(tuple[Any, ...]):
     """Positional arguments of work that another process or another thread of this one will do.
 
