@@ -373,6 +373,7 @@ main()
 
 def test_the_configuration_of_a_hydra_task(run_python: Python, tmp_path: Path) -> None:
     """Hydra: the task's configuration by dotted keys, references followed, resolvers not called, secrets redacted."""
+    pytest.importorskip("hydra")
     (tmp_path / "conf.yaml").write_text(
         'model: {width: 3, depth: "${model.width}", lazy: "${draw:}"}\n'
         "opt: {lr: 0.1, api_key: abcdef}\nlayers: [1, 2]\n"
