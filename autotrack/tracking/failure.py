@@ -23,9 +23,6 @@ MAX_FRAMES = 100
 _RUNNERS = ("torch.multiprocessing.spawn",)
 """Modules that call a program's function in a process of its own, and `sys.exit` where it raises."""
 
-_CHILDREN_END_LATE = sys.version_info >= (3, 14)
-"""A child of `multiprocessing` runs its exit handlers when it has told of its exception already, and let go of it."""
-
 _exit_code: Any = None
 _of_child: tuple[EndStatus, ErrorInfo | None] | None = None
 """What ended the function of a child of `multiprocessing`."""
@@ -118,8 +115,11 @@ def watch_exit() -> None:
 
 
 def watch_child() -> None:
-    """In a child of `multiprocessing`: learn what ends its function, for which its exit handlers come too late."""
-    if _watch is not None and _CHILDREN_END_LATE:
+    """In a child of `multiprocessing`: learn what ends its function, for which its exit handlers come too late.
+
+    From Python 3.13 on they run when it has told of its exception already, and let go of it.
+    """
+    if _watch is not None:
         _watch.function(traceback, "print_exc", _on_print)
 
 
@@ -136,7 +136,7 @@ def _on_exit(call: Call) -> Any:
     global _exit_code, _of_child
     _exit_code = call.args[0] if call.args else None
     caller = call.caller()
-    if _CHILDREN_END_LATE and caller is not None and caller.f_globals.get("__name__") in _RUNNERS:
+    if caller is not None and caller.f_globals.get("__name__") in _RUNNERS:
         error = sys.exc_info()[1]
         _of_child = (status_of(error), info_of(error)) if error is not None else None
     yield
@@ -176,7 +176,7 @@ def of_process() -> tuple[EndStatus, ErrorInfo | None]:
 def _code_of_child() -> Any:
     """Exit code of a child of `multiprocessing` whose function is over: nothing else tells of `raise SystemExit`."""
     frame: FrameType | None = sys._getframe()
-    while frame is not None and _CHILDREN_END_LATE:
+    while frame is not None:
         module = frame.f_globals.get("__name__")
         if module == "multiprocessing.process":  # it is not over
             return None

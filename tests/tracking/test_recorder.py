@@ -40,7 +40,8 @@ def runs_in(folder: Path) -> dict[str, Any]:
 @forks
 def test_a_forked_child_writes_a_journal_of_its_own(run_python: Python, tmp_path: Path) -> None:
     """What a child logs into the parent's run goes through the child's journal; the parent's is not touched."""
-    done = run_python(f"""
+    done = run_python(
+        f"""
         import os
         import autotrack
         from autotrack.tracking import recorder, recorders
@@ -56,7 +57,9 @@ def test_a_forked_child_writes_a_journal_of_its_own(run_python: Python, tmp_path
                 autotrack.flush()
                 os._exit(0)
             os.wait()
-    """)
+    """,
+        env={"PYTHONWARNINGS": OWN_THREADS} if sys.version_info[:2] == (3, 13) else {},  # see test_resting
+    )
     assert done.stderr == ""
     run = runs_in(tmp_path / "store")["parent"]
     assert run.data.metrics == {"parent": 1.0, "child": 2.0}
@@ -158,7 +161,7 @@ def test_children_of_every_kind_of_pool_record_their_own_runs(run_python: Python
 def test_how_a_childs_function_ended_is_the_end_of_what_it_left_open(
     run_python: Python, tmp_path: Path, method: str
 ) -> None:
-    """From Python 3.14 on a child's exit handlers run when its exception is gone: it is told all the same."""
+    """From Python 3.13 on a child's exit handlers run when its exception is gone: it is told all the same."""
     ends = {
         "pass": ("FINISHED", None),
         "raise ValueError('no')": ("FAILED", "ValueError"),
