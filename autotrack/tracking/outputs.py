@@ -13,7 +13,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -92,10 +91,24 @@ def record_model(
     _announce(run, model_id, name, models, folder, model, step, registered_model_name)
 
 
-@lru_cache(maxsize=64)
+MAX_READ = 256
+"""Files MLmodel whose meaning is kept."""
+
+_read: dict[bytes, Model] = {}
+"""What files MLmodel say, by content, not to be changed: where models are equal, to read YAML takes longest."""
+
+
 def _model_of(content: bytes) -> Model:
-    """What a file MLmodel says, not to be changed: to read YAML takes longer than all else where models are equal."""
-    return Model.from_yaml(content.decode())
+    model = _read.get(content)
+    if model is None:
+        model = Model.from_yaml(content.decode())
+        _remember(content, model)
+    return model
+
+
+def _remember(content: bytes, model: Model) -> None:
+    global _read  # swapped whole: others may be reading it
+    _read = dict([*list(_read.items())[1 - MAX_READ :], (content, model)])
 
 
 _best: WeakKeyDictionary[RunWriter, tuple[float, str]] = WeakKeyDictionary()
@@ -166,6 +179,7 @@ def _saved(
                 (draft / FILE_NAME).unlink()
                 models.put_folder(draft, folder)
             models.put_bytes(main, content)
+            _remember(content, saved)
     return folder, saved
 
 

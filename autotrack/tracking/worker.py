@@ -22,7 +22,7 @@ Job = Callable[[], None]
 MAX_BYTES = 512 * 1024 * 1024
 """Bytes that waiting jobs may hold in memory."""
 
-MAX_JOBS = 4_000
+MAX_JOBS = 8_000
 """Jobs that may wait."""
 
 MANY_JOBS = 100

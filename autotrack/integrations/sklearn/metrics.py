@@ -23,6 +23,9 @@ MLFLOW_MARK = "_mlflow_run_id"
 PROBE_ROWS = 64
 """Rows on which the speed of `predict` is measured first."""
 
+FEW_ROWS = 1_000
+"""Rows of a training set so small that predicting it takes no time worth measuring."""
+
 MAX_CURVE_POINTS = 200
 """Points of a ROC or precision-recall curve that are kept."""
 
@@ -125,7 +128,7 @@ def _let_go_of_mlflow(estimator: Any) -> None:
 
 def _within_budget(estimator: Any, sample: Sample, seconds: float) -> Sample:
     """The sample, or so many rows of it that predicting them (about four times) stays within the budget."""
-    if sample.rows <= PROBE_ROWS:
+    if sample.rows <= PROBE_ROWS or sample.total <= FEW_ROWS:
         return sample
     probe = _thinned(sample, PROBE_ROWS)
     if probe is None:

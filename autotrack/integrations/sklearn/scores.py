@@ -172,18 +172,21 @@ def roc_auc_of_pairs(positions: Any, proba: Any) -> float:
     import numpy
 
     areas, shares = [], []
-    for first in range(proba.shape[1]):
-        for second in range(first + 1, proba.shape[1]):
-            of_first, of_second = positions == first, positions == second
-            both = of_first | of_second
-            even = numpy.ones(int(both.sum()), dtype=int)
-            two = [
-                area_under(*roc_of(curve_of(one[both], proba[both, column], even)))
-                for one, column in ((of_first, first), (of_second, second))
-            ]
-            areas.append(sum(two) / 2)
-            shares.append(both.mean())
+    rows = [numpy.flatnonzero(positions == column) for column in range(proba.shape[1])]
+    for first in range(len(rows)):
+        for second in range(first + 1, len(rows)):
+            one, other = rows[first], rows[second]
+            higher = _wins(proba[one, first], proba[other, first]) + _wins(proba[other, second], proba[one, second])
+            areas.append(higher / (2 * len(one) * len(other)))
+            shares.append(len(one) + len(other))
     return float(numpy.average(areas, weights=shares))
+
+
+def _wins(positive: Any, negative: Any) -> float:
+    """How many pairs of a positive and a negative score have the positive one higher, ties counting half."""
+    negative = negative.copy()
+    negative.sort()
+    return float((negative.searchsorted(positive, "left") + negative.searchsorted(positive, "right")).sum() / 2)
 
 
 def regression_scores(target: Any, predictions: Any, weights: Any) -> dict[str, float] | None:
