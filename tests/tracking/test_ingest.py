@@ -101,6 +101,24 @@ def test_what_is_appended_between_two_looks_is_moved_once(location: Location, st
     journal.close()
 
 
+def test_what_is_appended_while_an_ingest_is_at_work_waits_for_the_next(location: Location, store: Store) -> None:
+    """A program that records all the time does not keep its ingest at work all the time, a few lines a transaction."""
+    journal = Journal(location, SESSION)
+    journal.append(started() + points(10))
+    size, told = journal.size(), []
+
+    def write_more(run_id: str, seconds: float) -> None:
+        told.append(run_id)
+        journal.append(points(1, 9 + len(told)))
+
+    assert ingest.ingest_file(store, journal.path, on_share=write_more) == size
+    assert told == [RUN]
+    assert steps(store) == list(range(10))
+    assert ingest.ingest_file(store, journal.path, size) == journal.size() > size
+    assert steps(store) == list(range(11))
+    journal.close()
+
+
 def test_an_ingester_with_an_old_offset_neither_repeats_nor_skips(location: Location, store: Store) -> None:
     """Who believes that the store stands elsewhere than it does asks it again."""
     journal = Journal(location, SESSION)

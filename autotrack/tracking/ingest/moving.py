@@ -31,7 +31,9 @@ OnShare = Callable[[str, float], None]
 def ingest_file(
     store: Store, path: Path, offset: int | None = None, own: bool = False, on_share: OnShare | None = None
 ) -> int:
-    """Move what is new in one journal into the store.
+    """Move what is new in one journal into the store: what is there now, and not what is written meanwhile.
+
+    A program that records all the time would keep its own ingest at work all the time, a few lines a transaction.
 
     Args:
         store: Where to.
@@ -50,23 +52,25 @@ def ingest_file(
     """
     from autotrack.store.journals import journal_offset
 
-    if offset is not None and path.stat().st_size <= offset:
+    size = path.stat().st_size
+    if offset is not None and size <= offset:
         return offset
     opened = journal_reading.header(path)
     if opened is None:
         return 0
     at = journal_offset(store, opened.journal_id) if offset is None else offset
-    while True:
+    while at < size:
         begun = time.thread_time()
         chunk = journal_reading.read(path, at, sealed=opened.sealed)
         if chunk.end == at:
-            return at
+            break
         if not _apply(store, opened, chunk, at, clock.now() if own else _changed(path)):
             at = journal_offset(store, opened.journal_id)
             continue
         at = chunk.end
         if on_share is not None:
             _share_out(chunk.events, time.thread_time() - begun, on_share)
+    return at
 
 
 def _share_out(batch: Sequence[events.Event], seconds: float, on_share: OnShare) -> None:
