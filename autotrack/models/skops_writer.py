@@ -19,6 +19,8 @@ import types
 import zipfile
 from typing import Any
 
+import msgspec
+
 from autotrack.models.policy import is_trusted
 
 Node = dict[str, Any]
@@ -69,7 +71,7 @@ class _Writer:
         with self._zip:
             root = dict(self._node(model))
             root["protocol"] = self._protocol
-            self._add("schema.json", json.dumps(root, separators=(",", ":")).encode())
+            self._add("schema.json", _schema(root))
         return self._buffer.getvalue()
 
     def _add(self, name: str, content: bytes | memoryview) -> None:
@@ -325,6 +327,13 @@ def _state_of(value: Any, kind: type) -> Any:
     if not isinstance(state, (dict, type(None))) and not hasattr(kind, "__setstate__"):
         raise NotHeldError(f"a {kind.__qualname__}, whose state is no dict")
     return state
+
+
+def _schema(root: Node) -> bytes:
+    try:
+        return msgspec.json.encode(root)
+    except UnicodeEncodeError:  # half of a surrogate pair in the key of a dict
+        return json.dumps(root, separators=(",", ":")).encode()
 
 
 def _json_node(value: Any) -> Node:

@@ -34,6 +34,7 @@ def back(value: Any) -> Any:
         1.5,
         float("inf"),
         "text \u20ac \ud800",
+        {"key \u20ac": 1, "key \ud800": 2},
         b"\x00bytes",
         [1, [2, "x"]],
         (1, (2, None)),
