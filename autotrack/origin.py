@@ -169,12 +169,17 @@ def _program_roots() -> set[str]:
     if spec is not None and spec.name:
         roots.add(spec.name.partition(".")[0])
     file = getattr(main, "__file__", None)
-    if file and os.path.dirname(os.path.realpath(file)) == os.path.realpath(sysconfig.get_path("scripts")):
-        # A console script: a few lines that import the program's entry point.
+    if file and _is_console_script(file):
+        # A few lines that import the program's entry point.
         roots.update(
             value.__module__.partition(".")[0] for value in vars(main).values() if hasattr(value, "__module__")
         )
     return roots - {"pytest", "IPython", "ipykernel", "ipykernel_launcher"}
+
+
+@lru_cache(maxsize=16)
+def _is_console_script(file: str) -> bool:
+    return os.path.dirname(os.path.realpath(file)) == os.path.realpath(sysconfig.get_path("scripts"))
 
 
 def describe(frame: FrameType | None) -> str:
