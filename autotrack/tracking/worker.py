@@ -22,7 +22,7 @@ Job = Callable[[], None]
 MAX_BYTES = 512 * 1024 * 1024
 """Bytes that waiting jobs may hold in memory."""
 
-MAX_JOBS = 8_000
+MAX_JOBS = 12_000
 """Jobs that may wait."""
 
 MANY_JOBS = 100
@@ -116,7 +116,7 @@ class Worker:
 
     def is_far_behind(self) -> bool:
         """Whether so much waits that what is not worth its time should be left out, for the rest not to be refused."""
-        return len(self._jobs) > MAX_JOBS // 2
+        return len(self._jobs) > MAX_JOBS * 2 // 3
 
     def drain(self, seconds: float, progress: Callable[[str], None] | None = None) -> bool:
         """Wait until all jobs are done, without waiting for training calls.
