@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Literal
 
-from autotrack import records
+from autotrack import events, records
 from autotrack.client import NAME_TAG, PARENT_TAG, Client
 from autotrack.errors import ActiveRunError, InvalidArgumentError
 from autotrack.hooks import guard
@@ -91,7 +91,7 @@ class ActiveRun:
     def __repr__(self) -> str:
         return f"<ActiveRun {self._writer.name!r} {self.run_id} {self._writer.status}>"
 
-    def _close(self, status: failure.EndStatus, error: BaseException | None = None) -> None:
+    def _close(self, status: events.EndStatus, error: BaseException | None = None) -> None:
         global _last
         for inner in scope.frames_above(self._frame):
             # Opened inside, and left open.

@@ -195,4 +195,4 @@ def _raised_by_program(error: BaseException | None) -> BaseException | None:
     return error.__context__ if is_runner and error is not None else error
 
 
-__all__ = ["EndStatus", "describe", "info_of", "of_process", "status_of", "unwatch_exit", "watch_exit"]
+__all__ = ["describe", "info_of", "of_process", "status_of", "unwatch_exit", "watch_exit"]

@@ -105,7 +105,7 @@ class Training:
         self.details.update(details)
         self._write("RUNNING", None)
 
-    def close(self, status: failure.EndStatus, error: events.ErrorInfo | None = None) -> bool:
+    def close(self, status: events.EndStatus, error: events.ErrorInfo | None = None) -> bool:
         """The training is over; its run goes on. False where it is another process's to say so."""
         self.duration = time.perf_counter() - self._start
         if self.is_elsewhere():
@@ -113,7 +113,7 @@ class Training:
         self._write(status, error)
         return True
 
-    def cell_over(self, error: BaseException | None, finish: Callable[[failure.EndStatus, Any], None]) -> bool:
+    def cell_over(self, error: BaseException | None, finish: Callable[[events.EndStatus, Any], None]) -> bool:
         """A notebook's cell is over: what lasts beyond a call ends with it, unless the program opened the run itself.
 
         Args:
@@ -131,7 +131,7 @@ class Training:
         """Whether this is a child that was forked inside the call: the call is its parent's to record."""
         return os.getpid() != self._pid
 
-    def end_run(self, status: failure.EndStatus, error: events.ErrorInfo | None = None) -> None:
+    def end_run(self, status: events.EndStatus, error: events.ErrorInfo | None = None) -> None:
         """End the run, if it was opened for this call and is open in this process still."""
         run = self.run
         if run is not None and self._owns_run and self._recorder.runs.get(run.run_id) is run:

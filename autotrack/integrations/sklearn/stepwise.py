@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 from weakref import ref
 
-from autotrack.events import ErrorInfo
+from autotrack.events import EndStatus, ErrorInfo
 from autotrack.hooks import guard
 from autotrack.integrations.options import IntegrationConfig
 from autotrack.integrations.sklearn import recording
@@ -52,7 +52,7 @@ class Steps:
         run = self.session.run
         return run is not None and run.status == "RUNNING" and self.session.cell_over(error, self._finish)
 
-    def _finish(self, status: failure.EndStatus, error: ErrorInfo | None) -> None:
+    def _finish(self, status: EndStatus, error: ErrorInfo | None) -> None:
         if self.recorded < self.calls and self.record is not None:
             self.record()
         self.session.end_run(status, error)

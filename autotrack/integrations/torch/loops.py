@@ -14,6 +14,7 @@ from weakref import ref
 import msgspec
 
 from autotrack import clock, config, events
+from autotrack.events import EndStatus
 from autotrack.hooks import guard
 from autotrack.integrations.options import IntegrationConfig
 from autotrack.integrations.torch import describe
@@ -23,7 +24,6 @@ from autotrack.integrations.torch.validation import Validation
 from autotrack.models.snapshot import NoSnapshot
 from autotrack.streams import sha256_of
 from autotrack.tracking import behind, outputs
-from autotrack.tracking.failure import EndStatus
 from autotrack.tracking.fit_data import FitData, dataset_of, loader_data_of
 from autotrack.tracking.run import RunWriter
 from autotrack.tracking.training import Training
