@@ -91,7 +91,7 @@ def record_model(
     _announce(run, model_id, name, models, folder, model, step, registered_model_name)
 
 
-MAX_READ = 256
+MAX_READ = 128
 """Files MLmodel whose meaning is kept."""
 
 _read: dict[bytes, Model] = {}
