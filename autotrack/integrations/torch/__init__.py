@@ -376,7 +376,7 @@ class Hooks:
         """`metric.compute()`, called by the program."""
         loop = None if scope.silenced() else self.loops.current()
         frame = mirrors.frame_of_compute(taps.caller())
-        if loop is None or frame is None or not names.is_users(frame):
+        if loop is None or frame is None or not origin.is_users(frame):
             return
         name = self._names.at(frame, "metric", names.receiver) or self._names.at(frame, "metric into", names.assigned)
         result = result
@@ -401,7 +401,7 @@ def _outside_torch(frame: FrameType | None) -> FrameType | None:
         if type(name) is not str or not name.startswith("torch."):
             break
         frame = frame.f_back
-    if frame is not None and not names.is_users(frame):
+    if frame is not None and not origin.is_users(frame):
         return names.program_frame(frame) or frame
     return frame
 

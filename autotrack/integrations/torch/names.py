@@ -47,25 +47,10 @@ class Names:
     def clear(self) -> None:
         """Forget all."""
         self.known.clear()
-        _asked.clear()
 
 
 def _node_of(frame: FrameType) -> ast.AST:
     return callsite.node_of(frame) or ast.Pass()
-
-
-_asked: dict[tuple[str, str], bool] = {}
-
-
-def is_users(frame: FrameType) -> bool:
-    """`origin.is_users`, which looks at how the program was started: asked once for each file, not at every step."""
-    place = frame.f_code.co_filename, str(frame.f_globals.get("__name__"))
-    known = _asked.get(place)
-    if known is None:
-        if len(_asked) >= MAX_SITES:
-            _asked.clear()
-        known = _asked[place] = origin.is_users(frame)
-    return known
 
 
 def program_frame(frame: FrameType | None) -> FrameType | None:
@@ -74,7 +59,7 @@ def program_frame(frame: FrameType | None) -> FrameType | None:
         name = frame.f_globals.get("__name__")
         if type(name) is not str or not (name == "torch" or name.startswith(("torch.", "autotrack."))):
             frame = origin.calling_frame(frame)
-            if frame is None or is_users(frame):
+            if frame is None or origin.is_users(frame):
                 return frame
         frame = frame.f_back
     return None
