@@ -168,18 +168,19 @@ def _saved(
         if unasked and isinstance(draft, Draft):
             _refuse_tokens(draft.files)
         _take_secrets_out(saved)
-        folder = folder or str(saved.digest)[:32]
-        main = f"{folder}/{FILE_NAME}"
-        if not models.exists(main):
-            content = saved.to_yaml().encode()
-            if isinstance(draft, Draft):
-                for name, data in draft.files.items():
-                    models.put_bytes(f"{folder}/{name}", data)
-            else:
-                (draft / FILE_NAME).unlink()
-                models.put_folder(draft, folder)
-            models.put_bytes(main, content)
-            _remember(content, saved)
+        if folder is None:
+            folder = str(saved.digest)[:32]
+            if models.exists(f"{folder}/{FILE_NAME}"):
+                return folder, saved
+        content = saved.to_yaml().encode()
+        if isinstance(draft, Draft):
+            for name, data in draft.files.items():
+                models.put_bytes(f"{folder}/{name}", data)
+        else:
+            (draft / FILE_NAME).unlink()
+            models.put_folder(draft, folder)
+        models.put_bytes(f"{folder}/{FILE_NAME}", content)
+    _remember(content, saved)
     return folder, saved
 
 
