@@ -200,7 +200,7 @@ def _score_plain_labels(estimator: Any, used: Sample, predictions: Any, result: 
     if labels is None or weights is None or not 1 < len(labels.classes) <= MAX_CLASSES:
         return False
     _score_labels(scores.confusion_matrix(labels, weights), labels.classes.tolist(), result)
-    _score_probabilities(estimator, used, result, labels)
+    _score_probabilities(estimator, used, result, labels, weights)
     return True
 
 
@@ -248,7 +248,9 @@ def _put(result: Evaluation, name: str, score: Callable[..., Any], *args: Any, *
         return
 
 
-def _score_probabilities(estimator: Any, used: Sample, result: Evaluation, labels: scores.Labels | None = None) -> None:
+def _score_probabilities(
+    estimator: Any, used: Sample, result: Evaluation, labels: scores.Labels | None = None, weights: Any = None
+) -> None:
     from sklearn import metrics
 
     classes = getattr(estimator, "classes_", None)
@@ -265,7 +267,7 @@ def _score_probabilities(estimator: Any, used: Sample, result: Evaluation, label
         return
     if len(classes) > 2:
         _skip_figures(result, f"it is drawn for two classes, and there are {len(classes)}", *CURVES)
-    if labels is not None and _score_plain_probabilities(labels, classes, proba, used, result):
+    if labels is not None and _score_plain_probabilities(labels, weights, classes, proba, result):
         return
     _put(result, "log_loss", metrics.log_loss, used.target, proba, labels=classes, sample_weight=used.weights)
     if len(classes) == 2:
@@ -284,7 +286,7 @@ def _score_probabilities(estimator: Any, used: Sample, result: Evaluation, label
 
 
 def _score_plain_probabilities(
-    labels: scores.Labels, classes: Any, proba: Any, used: Sample, result: Evaluation
+    labels: scores.Labels, weights: Any, classes: Any, proba: Any, result: Evaluation
 ) -> bool:
     """The same in numpy alone.
 
@@ -293,8 +295,8 @@ def _score_plain_probabilities(
     """
     import numpy
 
-    positions, weights = scores.positions_in(classes, labels), scores.weights_of(used.weights, used.rows)
-    if positions is None or proba.shape != (used.rows, len(classes)) or proba.dtype.kind != "f":
+    positions = scores.positions_in(classes, labels)
+    if positions is None or proba.shape != (len(positions), len(classes)) or proba.dtype.kind != "f":
         return False
     loss = scores.log_loss(positions, proba, weights)
     if loss is None or len(numpy.unique(positions[weights > 0])) < 2:
