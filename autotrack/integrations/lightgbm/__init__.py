@@ -53,9 +53,9 @@ def instrument(patcher: Patcher, configuration: Callable[[], IntegrationConfig])
     patcher.method(package.Dataset, "__init__", hooks.on_dataset)
     patcher.method(package.Dataset, "construct", hooks.on_construct)
     patcher.function(package, "train", hooks.on_train, rebind_in=_is_users)
-    patcher.function(package, "cv", hooks.on_cv, rebind_in=_is_users)
+    patcher.function(package, "cv", hooks.on_cv, unless=scope.silenced, rebind_in=_is_users)
     patcher.method(package.Booster, "model_from_string", hooks.on_model_text)
-    patcher.method(package.Booster, "predict", hooks.on_predict)
+    patcher.method(package.Booster, "predict", hooks.on_predict, unless=scope.silenced)
     patcher.function(package.engine, "_agg_cv_result", hooks.on_round)
     patcher.when_imported("lightgbm.sklearn", lambda module: hooks.instrument_estimators(patcher, module))
     patcher.when_imported("lightgbm.dask", lambda module: hooks.instrument_dask(patcher, module))
@@ -226,7 +226,7 @@ class Hooks:
 
     def on_predict(self, call: Call) -> Handler:
         """Predictions of a booster that was trained here: remember whose they are."""
-        fitted = None if scope.silenced() else posthoc.links.fitted(call.instance)
+        fitted = posthoc.links.fitted(call.instance)
         if fitted is None:
             yield
             return
@@ -254,9 +254,6 @@ class Hooks:
 
     def on_cv(self, call: Call) -> Handler:
         """`lightgbm.cv`: one run, a trial a fold."""
-        if training.is_nested():
-            yield
-            return
         options = self._configuration()
         frame = data.program_frame(call.caller())
         tags = _tags_of(options) | {"cross_validation": "lightgbm.cv"}
