@@ -6,24 +6,28 @@ import contextlib
 import os
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
+
+
+def draft_of(target: str | os.PathLike[str]) -> str:
+    """Where to write what is to appear at a path: beside it, with a name that `artifacts.paths.is_unfinished` knows."""
+    return os.path.join(os.path.dirname(target), f".{uuid.uuid4().hex}.part")
 
 
 @contextlib.contextmanager
-def replacing(target: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(target: str | os.PathLike[str]) -> Iterator[str]:
     """Write a file that takes its place when the block ends; where the block fails, all stays as it was.
 
     Yields:
-        Where to write it: beside the target, under a name that `artifacts.paths.is_unfinished` knows.
+        Path to write it to, see `draft_of`.
 
     Raises:
         OSError: It cannot take its place.
     """
-    draft = Path(target).with_name(f".{uuid.uuid4().hex}.part")
+    draft = draft_of(target)
     try:
         yield draft
         os.replace(draft, target)
     except BaseException:
         with contextlib.suppress(OSError):
-            draft.unlink()
+            os.unlink(draft)
         raise

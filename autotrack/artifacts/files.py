@@ -7,7 +7,7 @@ import errno
 import hashlib
 import os
 import posixpath
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from autotrack.atomic import replacing
 from autotrack.errors import ArtifactError
 from autotrack.progress_bar import progress_bar
 from autotrack.records import FileInfo
-from autotrack.streams import blocks
+from autotrack.streams import blocks, sha256_of_bytes
 
 BIG = 16 * 1024 * 1024
 """Bytes from which on a transfer shows its progress."""
@@ -65,6 +65,10 @@ class Artifacts:
         hint = f"; {remedy}" if remedy else ""
         return ArtifactError(f"artifact {path!r} below {shown(self.root)}: {reason}{hint}")
 
+    def _placed(self, path: str) -> str:
+        """Where a file is written that is to be stored under a path."""
+        return path
+
     def put_bytes(self, path: str, data: bytes) -> Stored:
         """Store a file's content.
 
@@ -72,6 +76,26 @@ class Artifacts:
             ArtifactError: The path is refused, or the file cannot be written.
         """
         return self._put(path, [data])
+
+    def put_all(self, folder: str, files: Mapping[str, bytes]) -> list[Stored]:
+        """Store several files of a folder; of a local folder that is not there yet they appear all together.
+
+        Args:
+            folder: Path of the folder.
+            files: Contents by relative paths in it, in the order in which they are to appear else.
+
+        Raises:
+            ArtifactError: A path is refused, or a file cannot be written.
+        """
+        place = checked_path(self._placed(folder))
+        checked = {checked_path(name): data for name, data in files.items()}
+        try:
+            together = bool(checked) and isinstance(self._files, LocalFiles) and self._files.add_folder(place, checked)
+        except failures() as error:
+            raise self._error(folder, error) from error
+        if not together:
+            return [self.put_bytes(f"{folder}/{name}", data) for name, data in checked.items()]
+        return [Stored(f"{place}/{name}", len(data), sha256_of_bytes(data)) for name, data in checked.items()]
 
     def put_file(self, local: Path, path: str) -> Stored:
         """Store a copy of a local file.
@@ -107,7 +131,7 @@ class Artifacts:
             return [self._put_file(file, posixpath.join(path, name), advance) for name, file in found]
 
     def _put(self, path: str, blocks: Iterable[bytes], advance: Callable[[int], None] = lambda count: None) -> Stored:
-        checked = checked_path(path)
+        checked = checked_path(self._placed(path))
         digest, size = hashlib.sha256(), 0
         try:
             with self._files.writer(checked) as out:
@@ -234,7 +258,7 @@ class Artifacts:
     def _fetch(self, path: str, target: Path, advance: Callable[[int], None]) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as draft:
-            self._files.fetch(path, str(draft), advance)
+            self._files.fetch(path, draft, advance)
 
 
 def _size_of(file: Path) -> int:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import posixpath
 import re
-from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from autotrack.errors import ArtifactError
@@ -32,8 +30,9 @@ def checked_path(path: str) -> str:
     text = str(path)
     if os.name == "nt":
         text = text.replace("\\", "/")
-    pure = PurePosixPath(text)
-    if not pure.parts or pure.is_absolute() or ".." in pure.parts or "\0" in text or _FOREIGN.match(text):
+    # No `pathlib`: it keeps each part of a path for ever (`sys.intern`), and these have ids in them.
+    parts = [part for part in text.split("/") if part not in ("", ".")]
+    if not parts or text.startswith("/") or ".." in parts or "\0" in text or _FOREIGN.match(text):
         raise ArtifactError(f"artifact path {path!r}: expected a relative path inside the run's folder, without '..'")
     try:
         os.fsencode(text)
@@ -41,7 +40,7 @@ def checked_path(path: str) -> str:
         raise ArtifactError(f"artifact path {path!r}: expected a path that can be written in UTF-8") from None
     if "\\" in text:
         raise ArtifactError(f"artifact path {path!r}: expected a relative path with '/', without backslashes")
-    return posixpath.normpath(text)
+    return "/".join(parts)
 
 
 def is_unfinished(path: str) -> bool:

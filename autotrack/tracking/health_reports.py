@@ -117,8 +117,8 @@ def _part(health: guard.Health) -> PartHealth:
 def _store(folder: Path, name: str, data: bytes) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / name
-    with replacing(target) as draft:
-        draft.write_bytes(data)
+    with replacing(target) as draft, open(draft, "wb") as out:
+        out.write(data)
     for old in _newest_first(folder.glob("*.json"))[KEPT:]:
         old.unlink(missing_ok=True)
     return target

@@ -24,7 +24,6 @@ import msgspec
 
 from autotrack import events
 from autotrack.artifacts import Artifacts
-from autotrack.artifacts.files import Stored
 from autotrack.store.location import Location
 from autotrack.store.rank_tags import facts_tag
 from autotrack.tracking import job as jobs
@@ -151,24 +150,16 @@ class RankFiles(Artifacts):
         super().__init__(root, show_progress)
         self._folder = folder
 
-    def _own(self, path: str) -> str:
+    def _placed(self, path: str) -> str:
         return f"{self._folder}/{path}"
-
-    def put_bytes(self, path: str, data: bytes) -> Stored:
-        """Store a file's content; errors as for `Artifacts`."""
-        return super().put_bytes(self._own(path), data)
-
-    def put_file(self, local: Path, path: str) -> Stored:
-        """Store a copy of a local file; errors as for `Artifacts`."""
-        return super().put_file(local, self._own(path))
 
     def exists(self, path: str) -> bool:
         """Whether there is such a file of this rank's."""
-        return super().exists(self._own(path))
+        return super().exists(self._placed(path))
 
     def read_bytes(self, path: str) -> bytes:
         """The content of a file of this rank's, or else of the run's; errors as for `Artifacts`."""
-        return super().read_bytes(self._own(path) if self.exists(path) else path)
+        return super().read_bytes(self._placed(path) if self.exists(path) else path)
 
 
 class RankWriter(RunWriter):

@@ -33,6 +33,29 @@ def test_bytes_come_back_as_they_were_stored(files: Artifacts) -> None:
     assert not files.exists("other")
 
 
+def test_several_files_of_a_folder_are_stored_at_once(files: Artifacts) -> None:
+    """With size and digest each; also into a folder that is there, whose other files stay, and in folders below."""
+    first = {"b.txt": b"1", "deep/er/a.txt": os.urandom(100_000), "empty": b""}
+    for some in (first, {"b.txt": b"2", "c.txt": b"3"}):
+        assert files.put_all("some/where", some) == [
+            (f"some/where/{name}", len(data), hashlib.sha256(data).hexdigest()) for name, data in some.items()
+        ]
+    expected = {**first, "b.txt": b"2", "c.txt": b"3"}
+    assert {name: files.read_bytes(f"some/where/{name}") for name in expected} == expected
+    assert [info.path for info in files.list("some/where")] == [
+        f"some/where/{name}" for name in ("b.txt", "c.txt", "deep", "empty")
+    ]
+    assert files.put_all("nothing", {}) == []
+
+
+@pytest.mark.parametrize("name", ["../x", "/x", "", "a/../../x", "a\0b", "s3://x"])
+def test_a_name_that_leads_out_is_refused_before_any_is_stored(files: Artifacts, name: str) -> None:
+    """Not one of the others is there then."""
+    with pytest.raises(ArtifactError, match="relative path"):
+        files.put_all("folder", {"good": b"1", name: b"2"})
+    assert files.list() == []
+
+
 def test_lists_show_one_level_by_name(files: Artifacts) -> None:
     """Files with their size, folders without; nothing where there is nothing."""
     assert files.list() == []

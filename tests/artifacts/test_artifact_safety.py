@@ -184,6 +184,51 @@ def test_a_failed_upload_leaves_nothing(files: Artifacts, blocks: int) -> None:
     assert not files.exists("new")
 
 
+@pytest.mark.parametrize("files", ["folder", "file-url"], indirect=True)
+@pytest.mark.parametrize("broken", [{"a": b"1", "a/b": b"2"}, {"a": b"1", "n" * 300: b"2"}])
+def test_a_folder_whose_files_cannot_all_be_stored_is_not_there(files: Artifacts, broken: dict[str, bytes]) -> None:
+    """A file that would have to be a folder too, a name that is too long: nothing is left, nor in its way."""
+    with pytest.raises(ArtifactError):
+        files.put_all("x/y", broken)
+    assert [info.path for info in files.list("x")] == []
+    files.put_all("x/y", {"a": b"3"})
+    assert files.read_bytes("x/y/a") == b"3"
+
+
+def test_a_folder_that_several_writers_make_at_once_is_whole(files: Artifacts) -> None:
+    """Each sees all of its files, whoever was first."""
+    given = {f"{number}.bin": bytes([number]) * 5_000 for number in range(8)}
+    together = threading.Barrier(4)
+    seen: list[dict[str, bytes]] = []
+
+    def write() -> None:
+        for round_ in range(6):
+            together.wait()
+            files.put_all(f"model-{round_}", given)
+            seen.append({name: files.read_bytes(f"model-{round_}/{name}") for name in given})
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [given] * 24
+    assert sorted(info.path for info in files.list()) == [f"model-{round_}" for round_ in range(6)]
+
+
+@links
+def test_a_folder_is_not_made_through_a_link_that_leads_out(tmp_path: Path) -> None:
+    """Nor where the folder itself is such a link."""
+    (tmp_path / "outside").mkdir()
+    files = Artifacts(str(tmp_path / "run"))
+    files.put_bytes("there.txt", b"")
+    (tmp_path / "run" / "out").symlink_to(tmp_path / "outside")
+    for folder in ("out", "out/below"):
+        with pytest.raises(ArtifactError, match="leads out"):
+            files.put_all(folder, {"x": b"1"})
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
 def test_writers_of_one_file_never_mix(files: Artifacts) -> None:
     """Whatever is read, in the end and in between, is one writer's whole content."""
     size, problems = 300_000, []

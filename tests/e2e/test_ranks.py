@@ -59,6 +59,9 @@ LOGGED = """
             mlflow.log_metric("score", value + 10 * rank)
         mlflow.log_metrics({"a": rank, "b": rank}, step=4)
         mlflow.log_text(f"rank {rank}", "notes/who.txt")
+        os.mkdir(f"folder-{rank}")
+        open(f"folder-{rank}/mine.txt", "w").write(f"of rank {rank}")
+        mlflow.log_artifacts(f"folder-{rank}", "all")
         mlflow.log_table({"rank": [rank]}, "table.json")
         mlflow.log_table({"rank": [rank]}, "table.json")
         key, client = f"system/rank_{rank}/process_cpu_utilization_percentage", mlflow.Client()
@@ -111,6 +114,7 @@ def test_four_ranks_write_into_one_run_each_under_its_own_name(tmp_path: Path) -
     client = Client(tmp_path / ".autotrack")
     for rank, prefix in enumerate(prefixes):
         assert client.load_text(hand.info.run_id, prefix + "notes/who.txt") == f"rank {rank}"
+        assert client.load_text(hand.info.run_id, prefix + "all/mine.txt") == f"of rank {rank}"
         assert client.load_dict(hand.info.run_id, prefix + "table.json")["data"] == [[rank], [rank]]
 
 
