@@ -16,12 +16,13 @@ import functools
 import io
 import json
 import types
-import zipfile
+from math import isfinite
 from typing import Any
 
 import msgspec
 
 from autotrack.models.policy import is_trusted
+from autotrack.models.zip_writer import SMALL, ZipWriter
 
 Node = dict[str, Any]
 
@@ -58,42 +59,46 @@ def _module_and_name(kind: Any) -> tuple[str, str]:
 class _Writer:
     def __init__(self) -> None:
         self.names: set[str] = set()
-        self._buffer = io.BytesIO()
-        self._zip = zipfile.ZipFile(self._buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
+        self._zip = ZipWriter()
         # Objects already written, by id. They are kept alive, so that no id is used twice.
         self._memo: dict[int, tuple[object, Node]] = {}
         self._open: set[int] = set()
-        self._files = 0
+        self._files: dict[tuple[bytes, str], str] = {}
+        self._count = 0
+        self._heads: dict[tuple[str, int], Node] = {}
         self._protocol = 1
 
     def write(self, model: object) -> bytes:
-        # Closed also where writing is given up: a zip left open complains on stderr when it is collected.
-        with self._zip:
-            root = dict(self._node(model))
-            root["protocol"] = self._protocol
-            self._add("schema.json", _schema(root))
-        return self._buffer.getvalue()
+        root = dict(self._node(model))
+        root["protocol"] = self._protocol
+        self._zip.add("schema.json", _schema(root))
+        return self._zip.getvalue()
 
-    def _add(self, name: str, content: bytes | memoryview) -> None:
-        entry = zipfile.ZipInfo(name, _EPOCH)
-        entry.compress_type = zipfile.ZIP_DEFLATED
-        self._zip.writestr(entry, content)
-
-    def _file(self, content: bytes | memoryview, suffix: str) -> str:
-        self._files += 1
-        name = f"{self._files}.{suffix}"
-        self._add(name, content)
+    def _file(self, content: bytes, suffix: str) -> str:
+        """Name of a file with this content; the trees of a forest have many small ones in common."""
+        known = self._files.get((content, suffix)) if len(content) <= SMALL else None
+        if known is not None:
+            return known
+        self._count += 1
+        name = f"{self._count}.{suffix}"
+        self._zip.add(name, content)
+        if len(content) <= SMALL:
+            self._files[content, suffix] = name
         return name
 
     def _head(self, loader: str, kind: Any) -> Node:
         """A node's class, after asking the policy for it."""
-        module, name = _module_and_name(kind)
-        dotted = f"{module}.{name}"
-        if not is_trusted(dotted):
-            raise NotHeldError(f"{dotted} is not a class or function that is loaded without trust")
-        if module != "builtins":
-            self.names.add(dotted)
-        return {"__class__": name, "__module__": module, "__loader__": loader}
+        known = self._heads.get((loader, id(kind)))
+        if known is None:
+            module, name = _module_and_name(kind)
+            dotted = f"{module}.{name}"
+            if not is_trusted(dotted):
+                raise NotHeldError(f"{dotted} is not a class or function that is loaded without trust")
+            if module != "builtins":
+                self.names.add(dotted)
+            known = {"__class__": name, "__module__": module, "__loader__": loader}
+            self._heads[loader, id(kind)] = known
+        return known.copy()
 
     def _node(self, value: Any) -> Node:
         kind = type(value)
@@ -208,16 +213,13 @@ class _Writer:
         return self._function(value)
 
     def _array(self, array: Any, kind: type) -> Node:
-        import numpy as np
 
         node = self._head("NdArrayNode", kind)
         if array.dtype == object:
             return {**node, "type": "json", **self._objects(array)}
         if array.dtype.hasobject:
             raise NotHeldError("an array of records that hold objects")
-        buffer = io.BytesIO()
-        np.lib.format.write_array(buffer, array, allow_pickle=False)
-        return {**node, "type": "numpy", "file": self._file(buffer.getbuffer(), "npy")}
+        return {**node, "type": "numpy", "file": self._file(_npy(array), "npy")}
 
     def _objects(self, array: Any) -> Node:
         flat = array.ndim == 1
@@ -267,7 +269,7 @@ class _Writer:
         except NotImplementedError as error:
             raise NotHeldError(str(error)) from None
         node = self._head("SparseMatrixNode", kind)
-        return {**node, "type": "scipy", "file": self._file(buffer.getbuffer(), "npz")}
+        return {**node, "type": "scipy", "file": self._file(buffer.getvalue(), "npz")}
 
     def _index(self, value: Any, kind: type) -> Node:
         import pandas as pd
@@ -337,5 +339,33 @@ def _schema(root: Node) -> bytes:
 
 
 def _json_node(value: Any) -> Node:
-    head = {"__class__": "str", "__module__": "builtins", "__loader__": "JsonNode"}
-    return {**head, "content": json.dumps(value), "is_json": True}
+    kind = type(value)
+    content = repr(value) if kind is int or (kind is float and isfinite(value)) else json.dumps(value)
+    return {"__class__": "str", "__module__": "builtins", "__loader__": "JsonNode", "content": content, "is_json": True}
+
+
+def _npy(array: Any) -> bytes:
+    """An array as an `.npy` file, as `numpy.save` writes it; that makes the header anew for each, which takes longer
+    than all else."""
+    import numpy as np
+
+    flags = array.flags
+    columns_first = flags.f_contiguous and not flags.c_contiguous
+    try:
+        head = _npy_head(array.dtype, array.shape, columns_first)
+    except ValueError:  # needs a later version of the format: names of fields that are long, or not in Latin-1
+        buffer = io.BytesIO()
+        np.lib.format.write_array(buffer, array, allow_pickle=False)
+        return buffer.getvalue()
+    body: bytes = (array.T if columns_first else array).tobytes()
+    return head + body
+
+
+@functools.lru_cache(maxsize=1024)
+def _npy_head(dtype: Any, shape: tuple[int, ...], columns_first: bool) -> bytes:
+    import numpy as np
+
+    buffer = io.BytesIO()
+    described = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": columns_first, "shape": shape}
+    np.lib.format.write_array_header_1_0(buffer, described)
+    return buffer.getvalue()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import functools
+import io
+import zipfile
 from collections import OrderedDict, defaultdict
 from typing import Any
 
@@ -14,9 +16,22 @@ import pytest
 import scipy.sparse
 import scipy.special
 import skops.io
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as st_numpy
 from sklearn.utils import Bunch
 
-from autotrack.models.skops_writer import NotHeldError, dumps
+from autotrack.models.skops_writer import NotHeldError, _npy, dumps
+
+
+def arrays() -> st.SearchStrategy[Any]:
+    """Arrays of numbers, texts, times and records, of up to three dimensions, in either order, whole or in part."""
+    plain = st_numpy.scalar_dtypes().filter(lambda dtype: dtype.kind != "O")
+    kinds = plain | st_numpy.array_dtypes(plain, min_size=1, max_size=3)
+    whole = st_numpy.arrays(kinds, st_numpy.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4))
+    return st.builds(
+        lambda array, form: form(array), whole, st.sampled_from([np.asarray, np.asfortranarray, np.transpose])
+    )
 
 
 def back(value: Any) -> Any:
@@ -106,6 +121,43 @@ def test_masked_sparse_partial_and_random_come_back() -> None:
         draw = (lambda s: s.random_sample(3)) if hasattr(stream, "random_sample") else (lambda s: s.random(3))
         draw(stream)
         assert (draw(back(stream)) == draw(stream)).all()
+
+
+@pytest.mark.filterwarnings("ignore:Stored array in format")
+@given(arrays())
+def test_an_array_is_written_as_numpy_writes_it(array: Any) -> None:
+    """To the byte, in each order and dtype."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, array, allow_pickle=False)
+    assert _npy(array) == buffer.getvalue()
+
+
+@pytest.mark.parametrize("name", ["grüße", "價格", "long" * 20_000])
+@pytest.mark.filterwarnings("ignore:Stored array in format")
+def test_fields_whose_names_need_a_later_form_come_back(name: str) -> None:
+    """Not Latin-1, or longer than the first form of a header can hold."""
+    array = np.array([(1, 2.5)], dtype=[(name, "i8"), ("other", "f8")])
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, array, allow_pickle=False)
+    assert _npy(array) == buffer.getvalue()
+
+
+def test_equal_small_arrays_are_one_file_and_several_arrays() -> None:
+    """The trees of a forest have much in common; each gets an array of its own back."""
+    data, _ = dumps([np.arange(3), np.arange(3), np.arange(3.0), np.zeros(1_000), np.zeros(1_000), b"\x93NUMPY"])
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert len(archive.namelist()) == 6
+    one, other, *_ = back([np.arange(3), np.arange(3)])
+    one[0] = 7
+    assert other[0] == 0
+
+
+def test_a_file_of_bytes_is_not_taken_for_an_array() -> None:
+    """Though their content is the same: they are read in different ways."""
+    content = _npy(np.arange(3))
+    array, text = back([np.arange(3), content])
+    assert text == content
+    assert array.tolist() == [0, 1, 2]
 
 
 def test_shared_parts_stay_shared() -> None:
