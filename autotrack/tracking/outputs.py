@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from autotrack import clock, console, events
@@ -55,6 +55,15 @@ def store_bytes(run: RunWriter, data: bytes, path: str) -> None:
     run.recorder.write(events.ArtifactLogged(run.run_id, stored.path, stored.size, stored.digest, clock.now()))
 
 
+def store_files(run: RunWriter, folder: str, files: Mapping[str, bytes]) -> None:
+    """Store several files of a folder among a run's artifacts; errors as for `store_bytes`."""
+    now = clock.now()
+    run.recorder.write_all(
+        events.ArtifactLogged(run.run_id, stored.path, stored.size, stored.digest, now)
+        for stored in run.artifacts().put_all(folder, files)
+    )
+
+
 def record_model(
     run: RunWriter,
     flavor: str,
@@ -74,41 +83,67 @@ def record_model(
         AutotrackError: It cannot be converted or stored.
     """
     models = run.models()
-    digest = hashlib.sha256(snapshot.data).hexdigest()
-    folder = digest[:32]
-    if models.exists(f"{folder}/MLmodel"):
-        model = _model_of(models.read_bytes(f"{folder}/MLmodel"))
-    else:
+    folder = hashlib.sha256(snapshot.data).hexdigest()[:32]
+    facts = _facts_of(models, folder)
+    if facts is None:
         signature = _signature_of(inputs, predictions)
         try:
-            _, model = _saved(
+            _, facts = _saved(
                 models, folder, flavor, snapshot, unasked=True, signature=signature or False,
                 input_example=_head(example), run_id=run.run_id, artifact_path=name,
             )  # fmt: skip
         except _TokenInside as found:
             run.degrade(f"the model is not recorded: it holds a secret, a token in its {found}")
             return
-    _announce(run, model_id, name, models, folder, model, step, registered_model_name)
+    _announce(run, model_id, name, models, folder, facts, step, registered_model_name)
 
 
-MAX_READ = 128
-"""Files MLmodel whose meaning is kept."""
+class Facts(NamedTuple):
+    """What the store notes of a model."""
 
-_read: dict[bytes, Model] = {}
-"""What files MLmodel say, by content, not to be changed: where models are equal, to read YAML takes longest."""
-
-
-def _model_of(content: bytes) -> Model:
-    model = _read.get(content)
-    if model is None:
-        model = Model.from_yaml(content.decode())
-        _remember(content, model)
-    return model
+    flavors: tuple[str, ...]
+    size: int
+    digest: str
+    signature: str
+    """As JSON; empty where there is none."""
+    metadata: tuple[tuple[str, Any], ...]
 
 
-def _remember(content: bytes, model: Model) -> None:
-    global _read  # swapped whole: others may be reading it
-    _read = dict([*list(_read.items())[1 - MAX_READ :], (content, model)])
+MAX_KNOWN = 2_000
+"""Models that are in the store of which it is kept what the store notes of them."""
+
+_known: dict[tuple[str, str], Facts] = {}
+"""By root and folder, not to be changed. To read YAML is what takes longest where a model equals an earlier one."""
+
+_alike: dict[Any, Any] = {}
+"""Parts of facts that many have in common, held once."""
+
+
+def _facts_of(models: Artifacts, folder: str) -> Facts | None:
+    """What the store notes of a model that is there; None where it is not."""
+    file = f"{folder}/{FILE_NAME}"
+    if not models.exists(file):
+        return None
+    known = _known.get((models.root, folder))
+    return known or _noted(models, folder, Model.from_yaml(models.read_bytes(file).decode()))
+
+
+def _noted(models: Artifacts, folder: str, model: Model) -> Facts:
+    """The facts of a model that is in the store, which are kept for the next one that equals it."""
+    global _known, _alike  # swapped whole: others may be reading them
+    signature = json.dumps(model.signature.to_dict()) if model.signature is not None else ""
+    flavors = tuple(sorted(model.flavors))
+    facts = Facts(
+        flavors=_alike.setdefault(flavors, flavors),
+        size=model.model_size_bytes or 0,
+        digest=str((model.autotrack or {}).get("digest", "")),
+        signature=_alike.setdefault(signature, signature),
+        metadata=tuple((model.metadata or {}).items()),
+    )
+    if len(_known) >= MAX_KNOWN:
+        _known, _alike = dict(list(_known.items())[MAX_KNOWN // 2 :]), {}
+    _known[models.root, folder] = facts
+    return facts
 
 
 _best: WeakKeyDictionary[RunWriter, tuple[float, str]] = WeakKeyDictionary()
@@ -153,7 +188,7 @@ class _TokenInside(Exception):
 
 def _saved(
     models: Artifacts, folder: str | None, flavor: str, model: Any, unasked: bool = False, **options: Any
-) -> tuple[str, Model]:
+) -> tuple[str, Facts]:
     """Store a model among the models; MLmodel comes last. From memory, unless files of the program's go with it.
 
     Without a folder's name it is that of the content's digest, and what is there already is not stored again.
@@ -171,17 +206,15 @@ def _saved(
         if folder is None:
             folder = str(saved.digest)[:32]
             if models.exists(f"{folder}/{FILE_NAME}"):
-                return folder, saved
+                return folder, _noted(models, folder, saved)
         content = saved.to_yaml().encode()
         if isinstance(draft, Draft):
-            for name, data in draft.files.items():
-                models.put_bytes(f"{folder}/{name}", data)
+            models.put_all(folder, {**draft.files, FILE_NAME: content})
         else:
             (draft / FILE_NAME).unlink()
             models.put_folder(draft, folder)
-        models.put_bytes(f"{folder}/{FILE_NAME}", content)
-    _remember(content, saved)
-    return folder, saved
+            models.put_bytes(f"{folder}/{FILE_NAME}", content)
+    return folder, _noted(models, folder, saved)
 
 
 def _refuse_tokens(files: Mapping[str, bytes]) -> None:
@@ -208,11 +241,10 @@ def _announce(
     name: str,
     models: Artifacts,
     folder: str,
-    model: Model,
+    facts: Facts,
     step: int = 0,
     registered: str | None = None,
 ) -> LoggedModel:
-    signature = model.signature.to_dict() if model.signature is not None else None
     event = events.ModelLogged(
         model_id=model_id,
         run_id=run.run_id,
@@ -220,11 +252,11 @@ def _announce(
         time=clock.now(),
         uri=f"{models.root}/{folder}",
         path=name,
-        flavors=sorted(model.flavors),
-        size=model.model_size_bytes or 0,
-        digest=str((model.autotrack or {}).get("digest", "")),
-        signature=json.dumps(signature) if signature else "",
-        metadata=dict(model.metadata or {}),
+        flavors=list(facts.flavors),
+        size=facts.size,
+        digest=facts.digest,
+        signature=facts.signature,
+        metadata=dict(facts.metadata),
         step=step,
     )
     if registered:
@@ -283,12 +315,12 @@ def log_model(
     models = run.models()
     model_id = clock.new_id()
     with storing(run.cost):
-        folder, saved = _saved(
+        folder, facts = _saved(
             models, None, flavor, model, signature=signature, input_example=input_example,
             metadata=redact_mapping(metadata) if metadata else None, run_id=run.run_id, artifact_path=name,
             **_without_secrets(options),
         )  # fmt: skip
-    return _announce(run, model_id, name, models, folder, saved, registered=registered_model_name)
+    return _announce(run, model_id, name, models, folder, facts, registered=registered_model_name)
 
 
 def _without_secrets(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -89,6 +89,19 @@ def test_flavors_are_added_and_found() -> None:
         model.get_flavor("c")
 
 
+def test_models_that_have_much_in_common_keep_what_is_their_own() -> None:
+    """The text of what they have in common is made once: it follows each change, and holds no reference to another."""
+    model = Model(signature=infer_signature(np.zeros((1, 2)))).add_flavor("a", x=1)
+    for changed in (1, True, 1.0, "1", None, [1], {"1": 1}):
+        model.flavors["a"]["x"] = changed
+        again = Model.from_yaml(model.to_yaml())
+        assert again == model
+        assert type(again.flavors["a"]["x"]) is type(changed)
+    shared = {"deep": ["value"]}
+    model.metadata = model.flavors["b"] = shared
+    assert Model.from_yaml(model.to_yaml()) == model
+
+
 def test_a_minimal_file_is_enough(tmp_path: Path) -> None:
     """The least that MLflow's loaders need is read; what is missing is None, not invented."""
     (tmp_path / "MLmodel").write_text("flavors: {sklearn: {pickled_model: model.pkl}}")

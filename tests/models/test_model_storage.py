@@ -15,7 +15,9 @@ import autotrack
 import autotrack.lightgbm
 import autotrack.pytorch
 from autotrack.errors import InvalidArgumentError
+from autotrack.models import Model
 from autotrack.testing import TemporaryStore
+from autotrack.tracking import outputs
 
 X, Y = np.arange(40.0).reshape(20, 2), np.arange(20.0)
 
@@ -52,3 +54,47 @@ def test_equal_models_are_stored_once(autotrack_store: TemporaryStore) -> None:
     with autotrack.start_run():
         other = autotrack.log_model(Ridge().fit(X, Y), name="a", metadata={"note": "another"})
     assert other.uri not in {model.uri for model in found}
+
+
+def test_a_model_that_is_there_already_is_not_read_again(
+    autotrack_store: TemporaryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To read its YAML takes longer than all else; one that another process stored is read once."""
+    read: list[str] = []
+    from_yaml = Model.from_yaml.__func__  # type: ignore[attr-defined]
+
+    def counted(cls: type[Model], text: str) -> Model:
+        read.append(text)
+        found: Model = from_yaml(cls, text)
+        return found
+
+    monkeypatch.setattr(Model, "from_yaml", classmethod(counted))
+    autotrack.autolog()
+    expected = 0
+    for restarted in (False, True):
+        if restarted:
+            monkeypatch.setattr(outputs, "_known", {})
+            expected = 1
+        for _ in range(3):
+            Ridge().fit(X, Y)
+        autotrack.flush()
+        assert len(read) == expected
+    models = list(autotrack.Client().search_logged_models([autotrack_store.runs()[0].info.experiment_id]))
+    assert len(models) == 6
+    one, *others = [(model.uri, model.flavors, model.size, model.digest, model.signature) for model in models]
+    assert others == [one] * 5
+
+
+def test_what_is_kept_of_models_has_a_bound(autotrack_store: TemporaryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The older half goes where there are too many; what was forgotten is read."""
+    monkeypatch.setattr(outputs, "_known", {})
+    monkeypatch.setattr(outputs, "MAX_KNOWN", 4)
+    autotrack.autolog()
+    for alpha in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 1.0, 6.0):
+        Ridge(alpha=alpha).fit(X, Y)
+    autotrack.flush()
+    assert 0 < len(outputs._known) <= 4
+    models = autotrack.Client().search_logged_models([autotrack_store.runs()[0].info.experiment_id])
+    digests = [model.digest for model in models]
+    assert len(digests) == 8
+    assert len(set(digests)) == 6

@@ -265,12 +265,13 @@ def _store_evaluation(work: Behind, evaluation: metrics.Evaluation, total: int) 
         work.run.set_tags({"autotrack.training_metrics": f"of {evaluation.rows} of {total} rows"})
     for what, reason in evaluation.skipped.items():
         work.skip(what, reason)
-    for name, figure in evaluation.figures.items():
-        outputs.store_bytes(
-            work.run,
-            json.dumps(figure, default=str).encode(),
-            f"figures/training_{name}{behind.suffix_of(work.step + 1)}.json",
-        )
+    suffix = behind.suffix_of(work.step + 1)
+    files = {
+        f"training_{name}{suffix}.json": json.dumps(figure, default=str).encode()
+        for name, figure in evaluation.figures.items()
+    }
+    if files:
+        outputs.store_files(work.run, "figures", files)
 
 
 def _curves(work: Behind, estimator: Any) -> None:
