@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, select
 
 from autotrack.events import Number
 from autotrack.store.dialects import Dialect
@@ -102,8 +102,8 @@ class Series:
             self.max, self.max_special, self.max_step = high, specials[at], steps[at]
 
     def row(self) -> dict[str, Any]:
-        """Parameters of `_UPDATE`."""
-        return {"row": self.id, **{name: getattr(self, name) for name in (*_SUMMARY, *_EXTREMES)}}
+        """What of the row may have changed."""
+        return {"id": self.id, **{name: getattr(self, name) for name in (*_SUMMARY, *_EXTREMES)}}
 
     id: int
     count: int
@@ -118,12 +118,6 @@ class Series:
     max_special: int | None
     max_step: int
 
-
-_UPDATE = (
-    metric_series.update()
-    .where(metric_series.c.id == bindparam("row"))
-    .values({name: bindparam(name) for name in (*_SUMMARY, *_EXTREMES)})
-)
 
 _EMPTY = dict.fromkeys((*_SUMMARY, *_EXTREMES)) | dict.fromkeys(
     ("count", "last_step", "last_time", "min_step", "max_step"), 0
@@ -146,14 +140,14 @@ def write_points(
     missing = sorted(wanted.keys() - found.keys())
     if missing:
         empty = [{"run": run, "key": key, **_EMPTY} for run, key in missing]
-        connection.execute(dialect.insert_missing(metric_series, ("run", "key")), empty)
+        dialect.insert_rows(connection, metric_series, ("run", "key"), empty, replace=False)
         found |= _load(connection, missing)
     if wanted:
         columns: list[list[float | None]] = [[] for _ in metric_points.columns]
         for place, some in wanted.items():
             found[place].extend(some, columns)
         dialect.insert_numbers(connection, metric_points, columns)
-        connection.execute(_UPDATE, [found[place].row() for place in sorted(wanted)])
+        dialect.update_rows(connection, metric_series, "id", [found[place].row() for place in sorted(wanted)])
 
 
 def _load(connection: Connection, places: Iterable[tuple[int, str]]) -> dict[tuple[int, str], Series]:

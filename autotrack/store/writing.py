@@ -105,13 +105,22 @@ class Writer:
     def _upsert(self, connection: Connection, table: Table, keys: Sequence[str], rows: Iterable[Row]) -> None:
         ordered = sorted(rows, key=lambda row: [row[key] for key in keys])
         if ordered:
-            connection.execute(self._dialect.upsert(table, keys), self._storable(ordered))
+            self._dialect.insert_rows(connection, table, keys, self._storable(ordered), replace=True)
 
     def _add_missing(self, connection: Connection, table: Table, keys: Sequence[str], rows: Iterable[Row]) -> None:
         """Insert rows, but for those whose key is there."""
         ordered = sorted(rows, key=lambda row: [row[key] for key in keys])
         if ordered:
-            connection.execute(self._dialect.insert_missing(table, keys), self._storable(ordered))
+            self._dialect.insert_rows(connection, table, keys, self._storable(ordered), replace=False)
+
+    def _update(self, connection: Connection, table: Table, key: str, rows: Iterable[Row]) -> None:
+        """Update rows by a key column; those that set the same columns go together."""
+        groups: dict[tuple[str, ...], list[Row]] = {}
+        for row in rows:
+            groups.setdefault(tuple(row), []).append(row)
+        for names, group in groups.items():
+            if len(names) > 1:
+                self._dialect.update_rows(connection, table, key, self._storable(group))
 
     def _storable(self, rows: Iterable[Row]) -> list[Row]:
         storable = self._dialect.storable
@@ -126,7 +135,7 @@ class Writer:
         missing = [name for name in wanted if name not in found]
         if missing:
             rows = [{key: name, **make(name)} for name in missing]
-            connection.execute(self._dialect.insert_missing(table, (key,)), self._storable(rows))
+            self._dialect.insert_rows(connection, table, (key,), self._storable(rows), replace=False)
             found |= _ids(connection, table, key, missing)
         return found
 
@@ -134,7 +143,7 @@ class Writer:
         now = clock.now()
         ids = self._resolve(connection, schema.sessions, "session_id", batch.sessions, lambda _: empty_session(now))
         started = [session_row(event) for event in batch.sessions.values() if event is not None]
-        _update(connection, schema.sessions, "session_id", self._storable(started))
+        self._update(connection, schema.sessions, "session_id", started)
         contents = {event.digest: event.content for event in batch.environments.values()}
         digests = self._resolve(
             connection, schema.environments, "digest", contents, lambda digest: {"content": as_json(contents[digest])}
@@ -143,7 +152,7 @@ class Writer:
             {"session_id": session_id, "environment": digests[event.digest]}
             for session_id, event in batch.environments.items()
         ]
-        _update(connection, schema.sessions, "session_id", links)
+        self._update(connection, schema.sessions, "session_id", links)
         return ids
 
     def _write_runs(
@@ -175,7 +184,7 @@ class Writer:
             if settled.rank != by_rank:
                 batch.tags[run_id, rank_tags.FAILED_TAG] = settled.rank
             updates.append({"run_id": run_id, **settled.columns})
-        _update(connection, schema.runs, "run_id", self._storable(updates))
+        self._update(connection, schema.runs, "run_id", updates)
         return ids
 
     def _experiments(self, connection: Connection, batch: Batch) -> dict[str, int]:
@@ -303,15 +312,3 @@ def _ids(connection: Connection, table: Table, key: str, names: list[str]) -> di
         rows = connection.execute(select(table.c.id, table.c[key]).where(table.c[key].in_(some)))
         found |= {name: identifier for identifier, name in rows}
     return found
-
-
-def _update(connection: Connection, table: Table, key: str, rows: Iterable[Row]) -> None:
-    """Update rows by a key column; those that set the same columns go together."""
-    groups: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        names = tuple(name for name in row if name != key)
-        if names:
-            groups.setdefault(names, []).append({"which": row[key], **{f"new_{name}": row[name] for name in names}})
-    for names, group in groups.items():
-        values: Row = {name: bindparam(f"new_{name}") for name in names}
-        connection.execute(table.update().where(table.c[key] == bindparam("which")).values(values), group)

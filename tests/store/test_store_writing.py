@@ -16,6 +16,7 @@ from autotrack.errors import AlreadyExistsError, InvalidArgumentError, NotFoundE
 from autotrack.store import schema, writing
 from autotrack.store.engine import Store, retried
 from autotrack.store.reading import Reader
+from autotrack.store.rows import empty_session
 from autotrack.store.writing import Writer, advance_journal
 
 A, B = "a" * 32, "b" * 32
@@ -350,6 +351,39 @@ def test_a_batch_over_many_runs_and_keys_is_whole(record: Callable[..., None], r
     assert all(run.data.series["m"].count == 2 for run in page)
     record(ev.MetricsLogged(A, {f"m{number}": 1.0 for number in range(1200)}, 1))
     assert len(reader.run(A).data.metrics) == 1200
+
+
+@pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 257, 300])
+def test_rows_go_in_whole_however_many_they_are(count: int, store: Store) -> None:
+    """Several stand in one statement: new ones, those that are replaced, those that are left alone, and changes."""
+    dialect, tags = store.dialect, schema.tags
+
+    def rows(first: int, last: int, value: str) -> list[dict[str, object]]:
+        return [{"run": 1, "key": f"k{number:03}", "value": value} for number in range(first, last)]
+
+    half = count // 2
+    with store.transaction() as connection:
+        Writer(store).apply(connection, [ev.RunStarted(A, "s", 1, "n")], "j")
+        run = connection.execute(select(schema.runs.c.id)).scalar_one()
+        given = [[{**row, "run": run} for row in some] for some in (
+            rows(0, count, "first"), rows(half, count + half, "replaced"), rows(0, count + half, "ignored"),
+        )]  # fmt: skip
+        for some, replace in zip(given, (True, True, False), strict=True):
+            dialect.insert_rows(connection, tags, ("run", "key"), some, replace=replace)
+        found = dict(connection.execute(select(tags.c["key"], tags.c.value)).all())
+        assert found == {row["key"]: "first" if row["key"] < f"k{half:03}" else "replaced" for row in given[2]}
+
+        sessions = [{"session_id": f"s{number}", **empty_session(number)} for number in range(count)]
+        dialect.insert_rows(connection, schema.sessions, ("session_id",), sessions, replace=False)
+        changes = [{"session_id": f"s{number}", "pid": number, "host": f"h'{number}"} for number in range(half, count)]
+        dialect.update_rows(connection, schema.sessions, "session_id", changes)
+        columns = schema.sessions.c
+        query = select(columns.session_id, columns.start_time, columns.pid, columns.host)
+        assert {row.session_id: tuple(row)[1:] for row in connection.execute(query) if row.session_id != "s"} == {
+            f"s{number}": (number, number if number >= half else 0, f"h'{number}" if number >= half else "")
+            for number in range(count)
+        }
+        connection.rollback()
 
 
 def test_an_offset_moves_once_however_many_try(store: Store) -> None:

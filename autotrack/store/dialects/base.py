@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, MetaData, Table, func
+from sqlalchemy import ColumnElement, Connection, Engine, MetaData, Table, bindparam, func
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -22,6 +22,9 @@ READ_TIMEOUT = 120
 A network that swallows packets, or a server that stands still, keeps a connection open for hours. It is longer than a
 server lets a statement wait for locks (50 s by default); statements that may take as long as they like are `unhurried`.
 """
+
+Row = dict[str, Any]
+"""Values by column."""
 
 Numbers = Sequence[Sequence[float | None]]
 """Columns of finite numbers and nulls."""
@@ -102,6 +105,35 @@ class Dialect:
             index_elements=list(keys), set_={name: insert.excluded[name] for name in others}
         )
         return statement
+
+    def insert_rows(
+        self, connection: Connection, table: Table, keys: Sequence[str], rows: Sequence[Row], replace: bool
+    ) -> None:
+        """Insert rows.
+
+        Args:
+            connection: A transaction.
+            table: Where to.
+            keys: What is unique to each of its rows.
+            rows: Values by column, one row at least, all of the same columns.
+            replace: Whether a row that is there gets the new values (by `upsert`), or is left alone.
+        """
+        connection.execute((self.upsert if replace else self.insert_missing)(table, keys), rows)
+
+    def update_rows(self, connection: Connection, table: Table, key: str, rows: Sequence[Row]) -> None:
+        """Change rows.
+
+        Args:
+            connection: A transaction.
+            table: Where they are.
+            key: A unique column.
+            rows: Its values, and those of the columns to set; one row at least, all of the same columns, none twice.
+        """
+        names = [name for name in rows[0] if name != key]
+        statement = table.update().where(table.c[key] == bindparam("which"))
+        values: Row = {name: bindparam(f"new_{name}") for name in names}
+        given = [{"which": row[key], **{f"new_{name}": row[name] for name in names}} for row in rows]
+        connection.execute(statement.values(values), given)
 
     def insert_numbers(self, connection: Connection, table: Table, columns: Numbers) -> None:
         """Insert whole rows of finite numbers, one at least, fast.

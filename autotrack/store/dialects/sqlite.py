@@ -16,11 +16,17 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from autotrack.store import dialects
-from autotrack.store.dialects.base import READING, Dialect, Numbers, insert_into
+from autotrack.store.dialects.base import READING, Dialect, Numbers, Row, insert_into
 from autotrack.store.location import sqlite_file
 
 _ROWS = 100
-"""How many rows of numbers are given at once; the oldest SQLites take 999 parameters."""
+"""How many rows of numbers are given at once."""
+
+_PARAMETERS = 999
+"""How many the oldest SQLites take."""
+
+_UPDATES_FROM = sqlite3.sqlite_version_info >= (3, 33)
+"""Whether an UPDATE may take its values from a list of rows."""
 
 
 class SQLite(Dialect):
@@ -91,6 +97,29 @@ class SQLite(Dialect):
 
         return insert(table)
 
+    def insert_rows(
+        self, connection: Connection, table: Table, keys: Sequence[str], rows: Sequence[Row], replace: bool
+    ) -> None:
+        """Many rows a statement: for each of its steps the driver lets go of the interpreter, and wakes up whoever
+        waits for it, the training first of all.
+        """
+        quote = connection.dialect.identifier_preparer.quote
+        begin = f"INSERT INTO {table.name} ({', '.join(map(quote, rows[0]))}) VALUES "
+        others = [quote(column.name) for column in table.columns if column.name not in (*keys, "id")]
+        update = f"UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in others)}"
+        end = f" ON CONFLICT ({', '.join(map(quote, keys))}) DO {update if replace else 'NOTHING'}"
+        _execute_grouped(connection, begin, end, rows)
+
+    def update_rows(self, connection: Connection, table: Table, key: str, rows: Sequence[Row]) -> None:
+        """Many rows a statement, as they are inserted."""
+        if not _UPDATES_FROM:
+            return super().update_rows(connection, table, key, rows)
+        quote = connection.dialect.identifier_preparer.quote
+        columns = {name: f"new.column{number}" for number, name in enumerate(rows[0], 1)}
+        where = f"{table.name}.{quote(key)} = {columns.pop(key)}"
+        begin = f"UPDATE {table.name} SET {', '.join(f'{quote(name)} = {new}' for name, new in columns.items())} FROM ("
+        return _execute_grouped(connection, f"{begin}VALUES ", f") AS new WHERE {where}", rows)
+
     def insert_numbers(self, connection: Connection, table: Table, columns: Numbers) -> None:
         """Many rows a statement: to begin one costs SQLite as much as a row does."""
         marks = f"({', '.join('?' * len(columns))})"
@@ -133,6 +162,20 @@ class SQLite(Dialect):
     def code(self, error: DBAPIError) -> str:
         """SQLite's message: its codes have names from Python 3.11 on only."""
         return str(error.orig)
+
+
+def _execute_grouped(connection: Connection, begin: str, end: str, rows: Sequence[Row]) -> None:
+    """Execute a statement with a list of many rows in it. Sizes are powers of two: SQLite keeps what it has parsed."""
+    names = list(rows[0])
+    marks = f"({', '.join('?' * len(names))})"
+    size = 1 << (_PARAMETERS // len(names)).bit_length() - 1
+    start = 0
+    while start < len(rows):
+        while size > len(rows) - start:
+            size //= 2
+        values = [row[name] for row in rows[start : start + size] for name in names]
+        connection.exec_driver_sql(f"{begin}{', '.join([marks] * size)}{end}", tuple(values))
+        start += size
 
 
 def _foreign_format(connection: Connection) -> str:
