@@ -10,6 +10,7 @@ from typing import Literal, TypeVar
 from autotrack.errors import InvalidArgumentError
 from autotrack.hooks import guard
 from autotrack.tracking import outputs
+from autotrack.tracking.recorder import Recorder
 from autotrack.tracking.run import RunWriter
 
 T = TypeVar("T")
@@ -19,6 +20,10 @@ IMPORTS_TAKE = 30.0
 
 IMPORTS_PAUSE = 0.05
 """Seconds between two looks whether it is over."""
+
+
+SMALL = 256 * 1024
+"""Bytes that a job holds up to which it is taken to be over at once, and what it tells is written together."""
 
 
 WORSE = 'log_models="best": an earlier model of the run has a better score'
@@ -48,8 +53,15 @@ def submit(run: RunWriter, job: Callable[[], None], size: int, what: str) -> Non
         size: Bytes that it holds in memory.
         what: What it records, in words.
     """
-    if not run.recorder.worker.submit(job, size, run.cost):
+    recorder = run.recorder
+    done = partial(_together, recorder, job) if size <= SMALL else job
+    if not recorder.worker.submit(done, size, run.cost):
         run.degrade(f"recording fell behind: {what} are left out")
+
+
+def _together(recorder: Recorder, job: Callable[[], None]) -> None:
+    with recorder.together():
+        job()
 
 
 def guarded(run: RunWriter, integration: str, where: str, step: Callable[[], T]) -> T | None:

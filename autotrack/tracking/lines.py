@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from autotrack import events
 from autotrack.hooks import calls
@@ -21,6 +21,8 @@ class _Held(threading.local):
 
     def __init__(self) -> None:
         self.lines: deque[bytes] = deque()
+        self.all = False
+        """Whether this thread is at a job whose lines are all written together."""
 
 
 class Lines:
@@ -58,7 +60,9 @@ class Lines:
         Each write lets go of the interpreter, and the training thread then has to wait for it.
         """
         held = self._held.lines
-        if can_wait and calls.is_handling():
+        if self._held.all:
+            held.append(lines)
+        elif can_wait and calls.is_handling():
             if not held:
                 calls.when_over(self.write_held)
             held.append(lines)
@@ -85,6 +89,16 @@ class Lines:
                 while held:
                     lines.append(held.popleft())
             self._append_now(b"".join(lines))
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """What this thread tells in the block is written when that ends, in one piece; for what does not take long."""
+        self._held.all = True
+        try:
+            yield
+        finally:
+            self._held.all = False
+            self.write_held()
 
     def reset_after_fork(self) -> None:
         """In a forked child: what is held is the parent's to write."""

@@ -55,6 +55,7 @@ class Recorder:
         roots: Where files of runs go.
         write: Appends one event to the journal, see `Lines`.
         write_all: Appends several.
+        together: Around what tells several things that are to be appended in one piece.
 
     Args:
         location: The store.
@@ -70,7 +71,7 @@ class Recorder:
         self.roots = Roots(location, far)
         self._opened = opened
         self._lines = Lines(lambda: self.journal)
-        self.write, self.write_all = self._lines.write, self._lines.write_all
+        self.write, self.write_all, self.together = self._lines.write, self._lines.write_all, self._lines.together
         self.worker = Worker(self._lines.write_held)
         self.runs: dict[str, RunWriter] = {}
         self.attached: dict[str, RunWriter] = {}

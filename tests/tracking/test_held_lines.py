@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
+import json
 import os
 import threading
 from collections.abc import Callable, Generator
@@ -11,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from autotrack import Client
+from autotrack import Client, events
 from autotrack.hooks import calls, guard
 from autotrack.hooks.calls import Call
 from autotrack.hooks.guard import Health
@@ -124,6 +126,47 @@ def test_a_fit_takes_few_writes(autotrack_store: TemporaryStore, monkeypatch: py
     assert [line.count(b"\n") for line in written] == [1, 3, 2]
     first, second = autotrack_store.runs()
     assert (first.data.params, first.info.status) == (second.data.params, second.info.status)
+
+
+def test_what_is_recorded_behind_a_small_fit_is_one_write(
+    autotrack_store: TemporaryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dataset, metrics, figures and model: each write lets go of the interpreter, and wakes up who waits for it."""
+    import autotrack
+
+    autotrack.autolog()
+    LogisticRegression().fit(X, Y > 4)
+    autotrack.flush()
+    written: list[list[dict[str, object]]] = []
+    write = journal._write
+
+    def watching(descriptor: int, lines: bytes) -> int:
+        if threading.current_thread().name == "autotrack-worker":
+            written.append([json.loads(line) for line in lines.splitlines()])
+        return write(descriptor, lines)
+
+    monkeypatch.setattr(journal, "_write", watching)
+    LogisticRegression(C=2.0).fit(X, Y > 4)
+    autotrack.flush()
+    (events_told,) = written
+    assert len(events_told) >= 5
+    first, second = autotrack_store.runs()
+    assert first.data.metrics.keys() == second.data.metrics.keys()
+    assert len(second.outputs.model_outputs) == 1
+
+
+def test_what_a_job_told_is_written_though_it_fails(autotrack_store: TemporaryStore) -> None:
+    """And what it tells afterwards is written at once again."""
+    import autotrack
+
+    with autotrack.start_run() as active:
+        recorder = recorders.current()
+        with contextlib.suppress(ZeroDivisionError), recorder.together():
+            recorder.write(events.MetricLogged(active.info.run_id, "told", 1.0, 1))
+            raise ZeroDivisionError
+        recorder.write(events.MetricLogged(active.info.run_id, "after", 2.0, 1))
+    (run,) = autotrack_store.runs()
+    assert run.data.metrics == {"told": 1.0, "after": 2.0}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
