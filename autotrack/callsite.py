@@ -158,10 +158,48 @@ def node_of(frame: FrameType) -> ast.AST | None:
 
     with _parsing:
         try:
-            found: ast.AST | None = executing.Source.executing(frame).node
+            return _call_at(frame) or executing.Source.executing(frame).node
         except SystemError:  # the program was at it, too
-            found = None
-    return found
+            return None
+
+
+def _call_at(frame: FrameType) -> ast.Call | None:
+    """The call that a frame is making, by where it stands; None where Python, before 3.11, does not tell.
+
+    To the same end `executing` goes through all instructions of the function, which takes most of its time.
+    """
+    import executing
+
+    span = _span_of(frame.f_code, frame.f_lasti)
+    if span is None or span[0] is None:
+        return None
+    nodes: Any = getattr(executing.Source.for_frame(frame), "_nodes_by_line", {}).get(span[0], ())
+    found = [node for node in nodes if isinstance(node, ast.Call) and _place(node) == span]
+    return found[0] if len(found) == 1 else None
+
+
+_spans: dict[int, tuple[weakref.ref[CodeType], list[tuple[int | None, ...]]]] = {}
+"""Where the instructions of functions stand, by the id of their code: codes that are equal may stand elsewhere."""
+
+MAX_FUNCTIONS = 32
+"""Functions of which that is kept."""
+
+
+def _span_of(code: Any, instruction: int) -> tuple[int | None, ...] | None:
+    """First line, last line, first column and last column of what an instruction is about; columns in bytes."""
+    if not hasattr(code, "co_positions"):
+        return None
+    known = _spans.get(id(code))
+    if known is None or known[0]() is not code:
+        if len(_spans) >= MAX_FUNCTIONS:
+            _spans.clear()
+        known = _spans[id(code)] = weakref.ref(code), list(code.co_positions())
+    spans = known[1]
+    return spans[instruction // 2] if 0 <= instruction // 2 < len(spans) else None
+
+
+def _place(node: ast.expr) -> tuple[int | None, ...]:
+    return node.lineno, node.end_lineno, node.col_offset, node.end_col_offset
 
 
 class Place(NamedTuple):
@@ -185,7 +223,8 @@ def is_made_of(frame: FrameType | None, place: Place, keywords: tuple[str, ...],
         keywords: Names under which the argument may be passed.
         position: Its position, where it is passed by position; no argument before it may be a call itself.
     """
-    if frame is None or place.code() is not frame.f_code or not hasattr(frame.f_code, "co_positions"):
+    span = _span_of(frame.f_code, place.instruction) if frame is not None else None
+    if frame is None or span is None or place.code() is not frame.f_code:
         return False
     node = node_of(frame)
     if not isinstance(node, ast.Call) or any(_calls_in(one) for one in node.args[:position]):
@@ -195,7 +234,6 @@ def is_made_of(frame: FrameType | None, place: Place, keywords: tuple[str, ...],
     others = [keyword.value for keyword in node.keywords if keyword.value is not written] + node.args[position + 1 :]
     if written is None or any(_calls_in(one) for one in others):
         return False
-    span = next(islice(frame.f_code.co_positions(), place.instruction // 2, None), None)
     return _derives(written, span)
 
 
@@ -206,7 +244,7 @@ def _calls_in(node: ast.AST) -> bool:
 def _derives(node: ast.AST, span: tuple[int | None, ...] | None) -> bool:
     """Whether an expression is the call that stands there, or one of a few functions of it alone."""
     if isinstance(node, ast.Call):
-        if (node.lineno, node.end_lineno, node.col_offset, node.end_col_offset) == span:
+        if _place(node) == span:
             return True
         if not isinstance(node.func, ast.Attribute) or node.func.attr not in DERIVATIONS:
             return False

@@ -17,7 +17,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any
 
 _apart: dict[int, int] = {}
@@ -66,13 +66,20 @@ def _replace() -> None:
 
 def _put(owner: Any, name: str, instead: Callable[..., Any]) -> None:
     original = vars(owner)[name]
+    function = _made(original, instead)
+    setattr(owner, name, function)
+    _replaced.append((owner, name, original, function))
+
+
+@lru_cache(maxsize=16)
+def _made(original: Callable[..., Any], instead: Callable[..., Any]) -> Callable[..., Any]:
+    """What stands in place of a function; there is such work thousands of times, on the same few functions."""
 
     @wraps(original)
     def function(*args: Any, **kwargs: Any) -> Any:
         return (instead if threading.get_ident() in _apart else original)(*args, **kwargs)
 
-    setattr(owner, name, function)
-    _replaced.append((owner, name, original, function))
+    return function
 
 
 def _put_back() -> None:
