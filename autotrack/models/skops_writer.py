@@ -65,7 +65,8 @@ class _Writer:
         self._open: set[int] = set()
         self._files: dict[tuple[bytes, str], str] = {}
         self._count = 0
-        self._heads: dict[tuple[str, int], Node] = {}
+        # Nodes of classes and functions, by id; those too are kept alive.
+        self._heads: dict[tuple[str, int], tuple[Any, Node]] = {}
         self._protocol = 1
 
     def write(self, model: object) -> bytes:
@@ -88,7 +89,7 @@ class _Writer:
 
     def _head(self, loader: str, kind: Any) -> Node:
         """A node's class, after asking the policy for it."""
-        known = self._heads.get((loader, id(kind)))
+        _, known = self._heads.get((loader, id(kind)), (None, None))
         if known is None:
             module, name = _module_and_name(kind)
             dotted = f"{module}.{name}"
@@ -97,7 +98,7 @@ class _Writer:
             if module != "builtins":
                 self.names.add(dotted)
             known = {"__class__": name, "__module__": module, "__loader__": loader}
-            self._heads[loader, id(kind)] = known
+            self._heads[loader, id(kind)] = kind, known
         return known.copy()
 
     def _node(self, value: Any) -> Node:
