@@ -14,7 +14,7 @@ from sklearn import metrics
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.dummy import DummyClassifier
-from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import BaggingClassifier, ExtraTreesClassifier, GradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
 from sklearn.metrics import accuracy_score, f1_score, mean_squared_error
 from sklearn.model_selection import train_test_split
@@ -23,7 +23,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
-from sklearn.svm import SVC
+from sklearn.svm import SVC, LinearSVC
 
 import autotrack
 from autotrack.hooks import guard
@@ -137,6 +137,46 @@ def test_what_is_computed_of_one_confusion_matrix_is_what_the_functions_say(seed
     if len(classes) == 2 and len(set(target.tolist())) == 2:
         expected["training_roc_auc"] = metrics.roc_auc_score(target, proba[:, 1], **options)
     assert {key: found[key] for key in expected} == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        RandomForestClassifier(7, random_state=0),
+        ExtraTreesClassifier(7, random_state=0, class_weight="balanced"),
+        BaggingClassifier(GaussianNB(), 5, random_state=0),
+        BaggingClassifier(LinearSVC(), 5, random_state=0),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+@pytest.mark.parametrize("target", [Y, np.array(["b", "a", "c"])[Y], np.array([True, False, False])[Y]], ids=str)
+def test_the_most_probable_class_is_asked_for_once(model, target, monkeypatch):
+    """Where `predict` is that of `predict_proba`, it is not computed a second time; the predictions are the same."""
+    model.fit(X, target)
+    sample = Sample(data=X, target=target, weights=None, rows=len(X), total=len(X))
+    found = evaluate(model, sample, 10)
+    assert found.probabilities is not None
+    assert np.array_equal(found.predictions, model.predict(X))
+    monkeypatch.setattr("autotrack.integrations.sklearn.metrics.MOST_PROBABLE", set())
+    asked_twice = evaluate(model, sample, 10)
+    assert asked_twice.probabilities is None
+    assert (found.metrics, found.figures) == (asked_twice.metrics, asked_twice.figures)
+
+
+def test_other_predictions_are_asked_for():
+    """Of several outputs, of other estimators, and where a class of the user's has its own `predict`."""
+
+    class Careful(RandomForestClassifier):
+        def predict(self, X):
+            return np.zeros(len(X), int)
+
+    several = np.column_stack([Y, Y])
+    models = ((RandomForestClassifier(3), several), (LogisticRegression(max_iter=500), Y), (Careful(3), Y))
+    for model, target in models:
+        model.fit(X, target)
+        found = evaluate(model, Sample(data=X, target=target, weights=None, rows=len(X), total=len(X)), 10)
+        assert found.probabilities is None
+        assert np.array_equal(found.predictions, model.predict(X))
 
 
 def test_curves_of_iterative_fits_are_recorded(recorded):

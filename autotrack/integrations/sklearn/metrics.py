@@ -37,6 +37,13 @@ CURVES = ("roc_curve", "precision_recall_curve")
 """Figures of a classifier with two classes."""
 
 
+MOST_PROBABLE = {
+    ("sklearn.ensemble._bagging", "BaggingClassifier.predict"),
+    ("sklearn.ensemble._forest", "ForestClassifier.predict"),
+}
+"""Where `predict` is the most probable class by `predict_proba`, which asks each of many estimators."""
+
+
 class Evaluation(msgspec.Struct):
     """What was computed of a fitted estimator and its training data."""
 
@@ -47,6 +54,8 @@ class Evaluation(msgspec.Struct):
     """Rows that the metrics are of."""
     predictions: Any = None
     """Predictions for the rows of `used`."""
+    probabilities: Any = None
+    """Probabilities of the classes for these rows, where the predictions were made of them."""
     used: Sample | None = None
     skipped: dict[str, str] = {}
     """What was left out, and why."""
@@ -75,8 +84,8 @@ def evaluate(estimator: Any, sample: Sample, seconds: float) -> Evaluation:
     single_threaded(estimator)
     _let_go_of_mlflow(estimator)
     used = _within_budget(estimator, sample, seconds)
-    predictions = _asked(estimator.predict, used.data)
-    result = Evaluation(rows=used.rows, predictions=predictions, used=used)
+    predictions, probabilities = _predicted(estimator, used.data)
+    result = Evaluation(rows=used.rows, predictions=predictions, probabilities=probabilities, used=used)
     if used.target is None or rows_of(predictions) != used.rows:
         no_target = "the fit was given no target to compare predictions with"
         result.skipped["training_metrics"] = no_target if used.target is None else "predict gave no value for each row"
@@ -91,6 +100,16 @@ def evaluate(estimator: Any, sample: Sample, seconds: float) -> Evaluation:
     if result.metrics:
         _own_score(estimator, used, kind, result)
     return result
+
+
+def _predicted(estimator: Any, data: Any) -> tuple[Any, Any]:
+    """Predictions, and the probabilities that they were made of; None where they were made in another way."""
+    predict = getattr(type(estimator), "predict", None)
+    place = (getattr(predict, "__module__", ""), getattr(predict, "__qualname__", ""))
+    if place not in MOST_PROBABLE or getattr(estimator, "n_outputs_", 1) != 1:
+        return _asked(estimator.predict, data), None
+    probabilities = _asked(estimator.predict_proba, data)
+    return estimator.classes_.take(probabilities.argmax(axis=1), axis=0), probabilities
 
 
 def _asked(method: Callable[..., Any], *data: Any) -> Any:
@@ -258,7 +277,8 @@ def _score_probabilities(
         _skip_figures(result, "the estimator has no predict_proba for two classes", *CURVES)
         return
     try:
-        proba = _asked(estimator.predict_proba, used.data)
+        known = result.probabilities
+        proba = _asked(estimator.predict_proba, used.data) if known is None else known
     except CannotPredictError:
         return
     present = set(_as_list(used.target))
