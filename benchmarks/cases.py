@@ -171,6 +171,8 @@ CASES = [
             Row("PyTorch, the same: by the clock", "x plain", "wall_ratio"),
             Row("PyTorch, the step, plain: CPU", "us", "step_us"),
             Row("PyTorch, the same: added", "us", "added_us"),
+            Row("PyTorch, the loop's first three steps: added, CPU", "ms", "begin_ms"),
+            Row("PyTorch, a step after them: CPU", "x plain", "later_ratio"),
         ],
         repeats=1,
     ),

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -70,6 +71,9 @@ _JUDGED = 256
 """So much of an unquoted value decides whether it is a secret (a bound, so that the time stays linear)."""
 _MAX_TEXTS = 10_000
 """Texts among the attributes of a model that are looked at."""
+_WITHOUT_TEXT = frozenset((bool, int, float, type(None)))
+_CONTAINERS = frozenset((dict, OrderedDict, list, tuple, set))
+"""Kinds of which an empty one holds no text; most attributes of a module are such."""
 _QUOTED = 64 * 1024
 """So far away the closing quote is looked for."""
 _CONTEXTS = (
@@ -140,6 +144,8 @@ def secret_attribute(objects: Iterable[object]) -> str:
     left = _MAX_TEXTS
     for one in objects:
         for attribute, value in getattr(one, "__dict__", {}).items():
+            if type(value) in _WITHOUT_TEXT or (type(value) in _CONTAINERS and not value):
+                continue
             for name, text in islice(_texts_of(attribute, value, 4), left):
                 left -= 1
                 if redact_value(text, name) != text:

@@ -226,7 +226,9 @@ class RunWriter:
         """Points (key, value, step, time), parameters and tags, in one write."""
         curves: dict[str, events.CurveLogged] = {}
         for key, value, step, time in points:
-            curve = curves.setdefault(key, events.CurveLogged(self.run_id, key, [], [], []))
+            curve = curves.get(key)
+            if curve is None:
+                curve = curves[key] = events.CurveLogged(self.run_id, key, [], [], [])
             curve.steps.append(step)
             curve.times.append(time)
             curve.values.append(events.number_of(value))

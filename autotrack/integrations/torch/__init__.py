@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from functools import partial
+from threading import get_ident
 from time import perf_counter
 from types import FrameType, ModuleType
 from typing import Any
@@ -54,14 +55,19 @@ Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
 
 
-class _Eager:
-    """True outside of what torch compiles: nothing of ours goes into a compiled graph."""
+class _Validating:
+    """True where a loss may be one of validation: without gradients, or while some module is in evaluation mode.
 
-    def __init__(self, is_compiling: Callable[[], bool]) -> None:
-        self._is_compiling = is_compiling
+    Never inside of what torch compiles: nothing of ours goes into a compiled graph.
+    """
+
+    def __init__(self, torch: Any, evaluated: Sized) -> None:
+        self._is_compiling = torch.compiler.is_compiling
+        self._has_gradients = torch.is_grad_enabled
+        self._evaluated = evaluated
 
     def __len__(self) -> int:
-        return 0 if self._is_compiling() else 1
+        return 0 if self._is_compiling() or (self._has_gradients() and not self._evaluated) else 1
 
 
 def instrument(patcher: Patcher, configuration: Callable[[], IntegrationConfig]) -> None:
@@ -80,10 +86,10 @@ def instrument(patcher: Patcher, configuration: Callable[[], IntegrationConfig])
     patcher.tap(torch, "compile", hooks.on_compile, rebind_in=_is_users)
     patcher.tap(torch, "save", hooks.on_save, rebind_in=_is_users)
     patcher.tap(torch.nn.utils, "clip_grad_norm_", hooks.on_clip, rebind_in=_is_users)
-    eager = _Eager(torch.compiler.is_compiling)
+    validating = _Validating(torch, hooks.evaluated)
     for name in LOSSES:
         if hasattr(torch.nn.functional, name):
-            patcher.tap(torch.nn.functional, name, partial(hooks.on_loss, name), watch=eager, rebind_in=_is_users)
+            patcher.tap(torch.nn.functional, name, partial(hooks.on_loss, name), watch=validating, rebind_in=_is_users)
     patcher.when_imported("torch.utils.data.dataloader", partial(hooks.instrument_loader, patcher))
     scaler = getattr(torch.amp, "GradScaler", None) or torch.cuda.amp.GradScaler
     patcher.tap(scaler, "scale", hooks.on_scale)
@@ -101,7 +107,7 @@ def _is_users(module: ModuleType) -> bool:
 class _Seen:
     """What a thread has seen since its last step."""
 
-    __slots__ = ("batch", "evaluated", "scaled", "source", "spent", "timed", "values")
+    __slots__ = ("batch", "scaled", "source", "spent", "timed", "values")
 
     def __init__(self) -> None:
         self.values: list[tuple[str, Any]] = []
@@ -109,8 +115,6 @@ class _Seen:
         """The pass that the last batch is of."""
         self.batch: Pass | None = None
         """The same, until a step has been made with that batch."""
-        self.evaluated: Any = None
-        """Weak reference to the module that was put into evaluation mode last."""
         self.timed = True
         """Whether the step that comes is one of those that are timed, and how long what belongs to it has taken."""
         self.spent = 0.0
@@ -141,12 +145,15 @@ class Hooks:
         """Handle of the hook that waits for a module to be called."""
         self._calls = 0
         """Modules that it has seen."""
+        self.evaluated: dict[int, Any] = {}
+        """Weak reference to the module that a thread put into evaluation mode last, by its ident."""
 
     def forget(self) -> None:
         """The patches are taken off."""
         self._stop_waiting()
         self.loops.finish_all()
         self._names.clear()
+        self.evaluated.clear()
 
     def value_of(self, tensor: Any) -> Any:
         """A tensor's number; of an accelerator the tensor itself, apart from its graph; None where it has none."""
@@ -265,17 +272,24 @@ class Hooks:
 
     def on_eval(self, result: Any, args: Args, kwargs: Kwargs) -> None:
         """`module.eval()`: what comes is not training."""
-        self._now.seen.evaluated = ref(args[0])
+        self.evaluated[get_ident()] = ref(args[0])
+
+    def _evaluated_now(self) -> Any:
+        """The module that this thread evaluates; None where it is trained again, or gone."""
+        known = self.evaluated.get(get_ident())
+        module = known() if known is not None else None
+        if module is not None and not module.training:
+            return module
+        if known is not None:
+            self.evaluated.pop(get_ident(), None)
+        return None
 
     def on_loss(self, name: str, result: Any, args: Args, kwargs: Kwargs) -> None:
         """A loss was computed: in evaluation mode, or without gradients, it is one of validation."""
-        evaluated = self._now.seen.evaluated
-        module = evaluated() if evaluated is not None else None
-        if self._torch.is_grad_enabled() and (module is None or module.training):
+        module = self._evaluated_now()
+        if (module is None and self._torch.is_grad_enabled()) or scope.silenced():
             return
-        if scope.silenced():
-            return
-        loop = self.loops.of_module(module) if module is not None and not module.training else None
+        loop = self.loops.of_module(module) if module is not None else None
         loop = loop or self.loops.current()
         result = result
         if loop is None or not isinstance(result, self._torch.Tensor) or result.numel() != 1:
@@ -305,9 +319,7 @@ class Hooks:
             source = now.source = self._passes.get(args[0])
             if source is None:
                 return
-        evaluated = now.evaluated
-        module = evaluated() if evaluated is not None else None
-        if self._torch.is_grad_enabled() and (module is None or module.training):
+        if self._torch.is_grad_enabled() and self._evaluated_now() is None:
             now.batch = source
         source.batches += 1
         source.waited += seconds

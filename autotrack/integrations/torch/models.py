@@ -93,10 +93,13 @@ def _written(module: Any, parts: Parts, limit: int) -> bytes:
         class ByValue(cloudpickle.Pickler):  # type: ignore[misc]
             """Classes of functions and lambdas are pickled by value."""
 
-            persistent_id = _Writer.persistent_id
             _parts = parts
-            _known: dict[int, int] = {}
             _tensor: Any = torch.Tensor
+
+            def reducer_override(self, obj: Any) -> Any:
+                """Of tensors their places, of all else what cloudpickle makes of it."""
+                found = _Writer.reducer_override(self, obj)
+                return super().reducer_override(obj) if found is NotImplemented else found
 
         ByValue(buffer, PROTOCOL).dump(module)
     return buffer.getvalue()
@@ -110,38 +113,40 @@ class _Writer(pickle.Pickler):
 
         super().__init__(buffer, PROTOCOL)
         self._parts = parts
-        self._known: dict[int, int] = {}
         self._tensor: Any = torch.Tensor
 
-    def persistent_id(self, obj: Any) -> int | None:
-        """The place of a tensor among the parts; asked of every object."""
+    def reducer_override(self, obj: Any) -> Any:
+        """Of a tensor its place among the parts; asked of every object that is none of Python's own kinds, once."""
         if not isinstance(obj, self._tensor):
-            return None
+            return NotImplemented
         import torch
 
-        place = self._known.get(id(obj))
-        if place is None:
-            place = self._known[id(obj)] = len(self._parts.tensors)
-            self._parts.tensors.append(obj.detach())
-            self._parts.kinds.append((isinstance(obj, torch.nn.Parameter), obj.requires_grad))
-        return place
+        self._parts.tensors.append(obj.detach())
+        self._parts.kinds.append((isinstance(obj, torch.nn.Parameter), obj.requires_grad))
+        return tensor_at, (len(self._parts.tensors) - 1,)
+
+
+def tensor_at(place: int) -> Any:
+    """Stands in a structure for the tensor at a place among the parts; `_Reader` knows them."""
+    raise pickle.UnpicklingError(f"no parts are at hand to take tensor {place} from")
 
 
 class _Reader(pickle.Unpickler):
     def __init__(self, buffer: io.BytesIO, parts: Parts) -> None:
         super().__init__(buffer)
         self._parts = parts
-        self._made: dict[int, Any] = {}
 
-    def persistent_load(self, place: Any) -> Any:
-        """A copy of the tensor at that place, the same one each time."""
+    def find_class(self, module: str, name: str) -> Any:
+        """What a structure names."""
+        return self._tensor_at if (module, name) == (__name__, "tensor_at") else super().find_class(module, name)
+
+    def _tensor_at(self, place: int) -> Any:
+        """A copy of the tensor at that place; asked for once, since pickles keep what they have made."""
         import torch
 
-        if place not in self._made:
-            parameter, trained = self._parts.kinds[place]
-            copy = self._parts.tensors[place].to("cpu", copy=True)
-            self._made[place] = torch.nn.Parameter(copy, requires_grad=trained) if parameter else copy
-        return self._made[place]
+        parameter, trained = self._parts.kinds[place]
+        copy = self._parts.tensors[place].to("cpu", copy=True)
+        return torch.nn.Parameter(copy, requires_grad=trained) if parameter else copy
 
 
 def input_like(value: Any) -> Any:
