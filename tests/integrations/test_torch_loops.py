@@ -8,6 +8,7 @@ import importlib
 import itertools
 import json
 import os
+import pickle
 import threading
 import time
 
@@ -21,6 +22,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import autotrack
 from autotrack import clock
 from autotrack.hooks import guard
+from autotrack.integrations.torch.models import taken_apart
 from autotrack.models import Model
 from autotrack.models.uris import local_path
 from autotrack.tracking import recorders
@@ -548,6 +550,7 @@ AT_THE_TOP = """
 import torch
 import autotrack
 from autotrack.hooks import guard
+from autotrack.integrations.torch.models import taken_apart
 autotrack.set_tracking_uri("store")
 autotrack.autolog()
 net = torch.nn.Linear(2, 1)
@@ -569,3 +572,72 @@ def test_a_loop_of_a_script_without_functions_has_its_losses_named(run_python, t
     """Nothing stands above the line that calls `torch.autograd.backward`."""
     (tmp_path / "train.py").write_text(AT_THE_TOP, "utf-8")
     assert run_python(tmp_path / "train.py").stdout == "['first', 'lr', 'second']\n"
+
+
+class Tied(nn.Module):
+    """Two layers with one weight, a buffer, a tensor by itself, and what is no tensor."""
+
+    def __init__(self, extra):
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 3), nn.Linear(3, 3, bias=False)
+        self.second.weight = self.first.weight
+        self.first.bias.requires_grad_(False)
+        self.register_buffer("mean", torch.ones(3))
+        self.several = [self.mean, torch.arange(2)]
+        self.extra = extra
+
+
+@pytest.mark.parametrize("extra", [{"plain": (1, "a")}, lambda x: x + 1], ids=["pickle", "cloudpickle"])
+def test_a_module_that_is_taken_apart_is_the_same_again(extra):
+    """What was one tensor is one again, with the values at the time when it is put together."""
+    module = Tied(extra)
+    parts = taken_apart(module, 1_000_000)
+    assert len(parts.tensors) == 4
+    with torch.no_grad():
+        module.first.weight.fill_(7.0)
+    again = parts.joined()
+    assert again.second.weight is again.first.weight
+    assert again.several[0] is again.mean
+    assert isinstance(again.first.weight, nn.Parameter)
+    assert not isinstance(again.mean, nn.Parameter)
+    assert [one.requires_grad for one in again.parameters()] == [one.requires_grad for one in module.parameters()]
+    weights = module.state_dict()
+    assert all(torch.equal(weight, weights[name]) for name, weight in again.state_dict().items())
+    assert again.several[1].tolist() == [0, 1]
+    assert again.extra(1) == 2 if callable(extra) else again.extra == extra
+    with torch.no_grad():
+        again.first.weight.fill_(8.0)
+    assert module.first.weight[0, 0] == 7.0
+
+
+def test_a_structure_alone_does_not_load():
+    """It names the parts, which are elsewhere."""
+    parts = taken_apart(nn.Linear(2, 2), 1_000_000)
+    with pytest.raises(pickle.UnpicklingError, match="no parts are at hand"):
+        pickle.loads(parts.structure)
+
+
+def test_what_another_thread_evaluates_is_no_validation_here(recorded):
+    """And evaluation is over where the module is trained again."""
+    net, other = nn.Linear(2, 2), nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    x, y = torch.ones(4, 2), torch.zeros(4, dtype=torch.long)
+    thread = threading.Thread(target=other.eval)
+    thread.start()
+    thread.join()
+    for evaluates in (False, True, False):
+        loss = cross_entropy(net(x), y)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if evaluates:
+            net.eval()
+            loss = cross_entropy(net(x), y)
+            net.train()
+    cross_entropy(net(x), y)
+    del net, optimizer, loss
+    gc.collect()
+    autotrack.flush()
+    (run,) = recorded.runs()
+    counts = {key: len(curve(recorded, run, key)[1]) for key in run.data.metrics}
+    assert {key: count for key, count in counts.items() if key != "lr"} == {"loss": 3, "val_loss": 1}
