@@ -76,6 +76,8 @@ def shown(value: object, unit: str = "") -> str:
         return ""
     assert isinstance(value, (int, float))
     digits = 0 if abs(value) >= 1000 or value == int(value) else 2 if abs(value) < 10 else 1
+    if digits == 2 and unit == "x plain" and value < 1.1:
+        digits = 3  # of a percent or two the parts count
     return f"{value:,.{digits}f} {unit}".rstrip()
 
 

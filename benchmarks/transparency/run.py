@@ -249,9 +249,7 @@ def main() -> None:
             shutil.rmtree(work, ignore_errors=True)
             work.mkdir(parents=True)
             results.append(run_suite(what, work, options.match) if isinstance(what, Suite) else run_program(what, work))
-            print_result(results[-1])
-            if options.keep is None:
-                shutil.rmtree(work, ignore_errors=True)
+            print_result(results[-1])  # what a suite leaves stays till the end: disks are slow where much was removed
     if options.json is not None:
         options.json.write_text(json.dumps(results, indent=1))
     plain, on = (sum(result["cpu"][side] for result in results) for side in (0, 1))
