@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ast
 import inspect
-import os
 import threading
 import weakref
 from itertools import islice
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
+
+from autotrack.forks import renew_in_children
 
 MAX_NAMES = 1_000
 """Variables of a module that are looked through for a name."""
@@ -137,15 +138,7 @@ def _scope_of(frame: FrameType) -> ast.AST | None:
 
 
 _parsing = threading.Lock()
-
-
-def _after_fork() -> None:
-    global _parsing
-    _parsing = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+renew_in_children(globals(), "_parsing", threading.Lock)
 
 
 def node_of(frame: FrameType) -> ast.AST | None:

@@ -10,10 +10,11 @@ Imported at interpreter start by way of the import hooks, so it loads nothing th
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from _thread import RLock
+
+from autotrack.forks import renew_in_children
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -127,15 +128,7 @@ on_first_error: Callable[[], object] | None = None
 
 _healths: dict[str, Health] = {}
 _lock = RLock()
-
-
-def _after_fork() -> None:
-    global _lock
-    _lock = RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+renew_in_children(globals(), "_lock", RLock)
 
 
 def health(name: str, breaker: bool = True) -> Health:

@@ -9,7 +9,6 @@ Nothing here keeps a class alive: a layer lives in the namespace of its owner, a
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from types import ModuleType
@@ -17,21 +16,14 @@ from typing import Any
 
 import wrapt
 
+from autotrack.forks import renew_in_children
 from autotrack.hooks.calls import Call, Entry, Event, due
 from autotrack.hooks.chains import MISSING, chain_of, module_of
 from autotrack.hooks.suspended import drive, driver_of
 from autotrack.hooks.wrapper import Wrapper
 
 _lock = threading.RLock()
-
-
-def _after_fork() -> None:
-    global _lock
-    _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+renew_in_children(globals(), "_lock", threading.RLock)
 
 
 class Layer:

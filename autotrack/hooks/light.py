@@ -9,13 +9,13 @@ attribute is a Python function.
 from __future__ import annotations
 
 import functools
-import os
 from _thread import RLock
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from autotrack.forks import renew_in_children
 from autotrack.hooks import guard, imports
 from autotrack.hooks.calls import Call, Entry, Event, Handler, due
 
@@ -23,17 +23,9 @@ if TYPE_CHECKING:
     from autotrack.hooks.patching import PatchInfo
 
 _lock = RLock()
+renew_in_children(globals(), "_lock", RLock)
 _watches: dict[tuple[int, str], _Watch] = {}
 """All attributes that were ever watched, by the owner's id (which is kept alive) and the name."""
-
-
-def _after_fork() -> None:
-    global _lock
-    _lock = RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 class _Watch:

@@ -102,16 +102,13 @@ class Writer:
         """Those of some run ids that the store has a run of."""
         return set(_ids(connection, schema.runs, "run_id", sorted(run_ids)))
 
-    def _upsert(self, connection: Connection, table: Table, keys: Sequence[str], rows: Iterable[Row]) -> None:
+    def _insert(
+        self, connection: Connection, table: Table, keys: Sequence[str], rows: Iterable[Row], replace: bool = True
+    ) -> None:
+        """Insert rows; one whose key is there gets the new values, or is left alone."""
         ordered = sorted(rows, key=lambda row: [row[key] for key in keys])
         if ordered:
-            self._dialect.insert_rows(connection, table, keys, self._storable(ordered), replace=True)
-
-    def _add_missing(self, connection: Connection, table: Table, keys: Sequence[str], rows: Iterable[Row]) -> None:
-        """Insert rows, but for those whose key is there."""
-        ordered = sorted(rows, key=lambda row: [row[key] for key in keys])
-        if ordered:
-            self._dialect.insert_rows(connection, table, keys, self._storable(ordered), replace=False)
+            self._dialect.insert_rows(connection, table, keys, self._storable(ordered), replace)
 
     def _update(self, connection: Connection, table: Table, key: str, rows: Iterable[Row]) -> None:
         """Update rows by a key column; those that set the same columns go together."""
@@ -215,18 +212,18 @@ class Writer:
                 for (run_id, key), param in params.items()
             ]
 
-        self._add_missing(connection, schema.params, ("run", "key"), rows(batch.weak_params))
-        self._upsert(connection, schema.params, ("run", "key"), rows(batch.params))
+        self._insert(connection, schema.params, ("run", "key"), rows(batch.weak_params), replace=False)
+        self._insert(connection, schema.params, ("run", "key"), rows(batch.params))
 
     def _write_tags(self, connection: Connection, batch: Batch, runs: Mapping[str, int]) -> None:
         weak = [{"run": runs[run_id], "key": key, "value": value} for (run_id, key), value in batch.weak_tags.items()]
-        self._add_missing(connection, schema.tags, ("run", "key"), weak)
+        self._insert(connection, schema.tags, ("run", "key"), weak, replace=False)
         rows: list[Row] = []
         gone: list[Row] = []
         for (run_id, key), value in batch.tags.items():
             row = {"run": runs[run_id], "key": key, "value": value}
             (gone if value is None else rows).append(row)
-        self._upsert(connection, schema.tags, ("run", "key"), rows)
+        self._insert(connection, schema.tags, ("run", "key"), rows)
         if gone:
             columns = schema.tags.c
             statement = schema.tags.delete().where(columns.run == bindparam("r"), columns.key == bindparam("k"))
@@ -245,7 +242,7 @@ class Writer:
             place = (runs[event.run_id], ids[dataset_identity(event.dataset)], clip(event.context, 100))
             keys = dict(zip(("run", "dataset", "context"), place, strict=True))
             rows[place] = {**keys, "tags": as_json(event.tags), "fit_id": event.fit_id}
-        self._upsert(connection, schema.inputs, ("run", "dataset", "context"), rows.values())
+        self._insert(connection, schema.inputs, ("run", "dataset", "context"), rows.values())
 
     def _write_fits(
         self, connection: Connection, batch: Batch, runs: Mapping[str, int], sessions: Mapping[str, int]
@@ -260,7 +257,7 @@ class Writer:
             row["error"] = as_json(event.error) if event.error else None
             row["details"] = as_json(event.details)
             rows.append(row)
-        self._upsert(connection, schema.fits, ("fit_id",), rows)
+        self._insert(connection, schema.fits, ("fit_id",), rows)
 
     def _write_trials(self, connection: Connection, batch: Batch, runs: Mapping[str, int]) -> None:
         rows = (
@@ -275,7 +272,7 @@ class Writer:
             }
             for (run_id, number), (trial, fit_id) in batch.trials.items()
         )
-        self._upsert(connection, schema.trials, ("run", "number"), rows)
+        self._insert(connection, schema.trials, ("run", "number"), rows)
 
     def _write_models(self, connection: Connection, batch: Batch, runs: Mapping[str, int]) -> None:
         rows = []
@@ -289,7 +286,7 @@ class Writer:
             row["metadata"] = as_json(event.metadata)
             rows.append(row)
         keep_notes(connection, rows)
-        self._upsert(connection, schema.models, ("model_id",), rows)
+        self._insert(connection, schema.models, ("model_id",), rows)
 
     def _write_artifacts(self, connection: Connection, batch: Batch, runs: Mapping[str, int]) -> None:
         rows = (
@@ -303,7 +300,7 @@ class Writer:
             }
             for (run_id, key), event in batch.artifacts.items()
         )
-        self._upsert(connection, schema.artifacts, ("run", "key"), rows)
+        self._insert(connection, schema.artifacts, ("run", "key"), rows)
 
 
 def _ids(connection: Connection, table: Table, key: str, names: list[str]) -> dict[str, int]:

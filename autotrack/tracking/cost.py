@@ -6,12 +6,12 @@ Both are tags of the run, so that they go wherever the run goes. `autotrack expl
 from __future__ import annotations
 
 import json
-import os
 import threading
 from time import perf_counter, thread_time
 from types import TracebackType
 from typing import Any
 
+from autotrack.forks import renew_in_children
 from autotrack.hooks import guard
 
 COST_TAG = "autotrack.cost"
@@ -29,15 +29,7 @@ STRIDE = 61
 
 # Threads that fit at once record into one run. Reentrant: a signal handler may do so in the midst of it.
 _lock = threading.RLock()
-
-
-def _after_fork() -> None:
-    global _lock
-    _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+renew_in_children(globals(), "_lock", threading.RLock)
 
 
 class Sampled:

@@ -134,7 +134,8 @@ def test_run_that_is_being_written_and_young_files_are_left_alone(source: Access
     write_events(source.store, [ev.RunStarted(A, "s", 1, "x")])
     delete_run(source.store, A)
     root = Path(source.location.artifact_root)
-    for name in ("d" * 32, "models/stray", "my own folder"):
+    unfinished = f".{'e' * 32}.part"
+    for name in ("d" * 32, "models/stray", f"models/{unfinished}", "my own folder"):
         (root / name).mkdir(parents=True)
         (root / name / "file").write_bytes(b"12345")
     done = collect_garbage(source.location.url, dry_run=False)
@@ -142,6 +143,7 @@ def test_run_that_is_being_written_and_young_files_are_left_alone(source: Access
     age(root)
     assert sorted(named(collect_garbage(source.location.url, dry_run=False))) == [
         ("folder", "d" * 32),
+        ("model", unfinished),
         ("model", "stray"),
     ]
     assert list(files_below(root)) == ["my own folder/file"]

@@ -18,8 +18,7 @@ compiled graphs; `torch.autograd.grad`.
 from __future__ import annotations
 
 import sys
-import threading
-from collections.abc import Callable, Sized
+from collections.abc import Callable
 from functools import partial
 from threading import get_ident
 from time import perf_counter
@@ -35,6 +34,7 @@ from autotrack.integrations.torch import elastic, mirrors, names, spawning
 from autotrack.integrations.torch.loops import NAME, Loop
 from autotrack.integrations.torch.passes import Pass
 from autotrack.integrations.torch.registry import Loops, leaf_of
+from autotrack.integrations.torch.seen import Now, Validating
 from autotrack.integrations.torch.validation import rows_of
 from autotrack.tracking import scope
 
@@ -55,21 +55,6 @@ Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
 
 
-class _Validating:
-    """True where a loss may be one of validation: without gradients, or while some module is in evaluation mode.
-
-    Never inside of what torch compiles: nothing of ours goes into a compiled graph.
-    """
-
-    def __init__(self, torch: Any, evaluated: Sized) -> None:
-        self._is_compiling = torch.compiler.is_compiling
-        self._has_gradients = torch.is_grad_enabled
-        self._evaluated = evaluated
-
-    def __len__(self) -> int:
-        return 0 if self._is_compiling() or (self._has_gradients() and not self._evaluated) else 1
-
-
 def instrument(patcher: Patcher, configuration: Callable[[], IntegrationConfig]) -> None:
     """Put the patches on."""
     from torch.optim.optimizer import register_optimizer_step_post_hook
@@ -86,7 +71,7 @@ def instrument(patcher: Patcher, configuration: Callable[[], IntegrationConfig])
     patcher.tap(torch, "compile", hooks.on_compile, rebind_in=_is_users)
     patcher.tap(torch, "save", hooks.on_save, rebind_in=_is_users)
     patcher.tap(torch.nn.utils, "clip_grad_norm_", hooks.on_clip, rebind_in=_is_users)
-    validating = _Validating(torch, hooks.evaluated)
+    validating = Validating(torch, hooks.evaluated)
     for name in LOSSES:
         if hasattr(torch.nn.functional, name):
             patcher.tap(torch.nn.functional, name, partial(hooks.on_loss, name), watch=validating, rebind_in=_is_users)
@@ -104,31 +89,6 @@ def _is_users(module: ModuleType) -> bool:
     return not origin.is_library_module(module.__name__)
 
 
-class _Seen:
-    """What a thread has seen since its last step."""
-
-    __slots__ = ("batch", "scaled", "source", "spent", "timed", "values")
-
-    def __init__(self) -> None:
-        self.values: list[tuple[str, Any]] = []
-        self.source: Pass | None = None
-        """The pass that the last batch is of."""
-        self.batch: Pass | None = None
-        """The same, until a step has been made with that batch."""
-        self.timed = True
-        """Whether the step that comes is one of those that are timed, and how long what belongs to it has taken."""
-        self.spent = 0.0
-        self.scaled: tuple[Any, Any] | None = None
-        """Weak reference to a loss that `GradScaler` scaled, and the loss before."""
-
-
-class _Now(threading.local):
-    """What this thread has seen."""
-
-    def __init__(self) -> None:
-        self.seen = _Seen()
-
-
 class Hooks:
     """What looks on, and what that has seen."""
 
@@ -138,7 +98,7 @@ class Hooks:
         self.loops = Loops(configuration)
         self._torch: Any = torch
         self._tensor = torch.Tensor
-        self._now = _Now()
+        self._now = Now()
         self._names = names.Names()
         self._passes: WeakKeyDictionary[Any, Pass] = WeakKeyDictionary()
         self._first_call: Any = None
