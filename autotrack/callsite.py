@@ -14,7 +14,7 @@ from itertools import islice
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
-from autotrack.forks import renew_in_children
+from autotrack.process import renew_in_children
 
 MAX_NAMES = 1_000
 """Variables of a module that are looked through for a name."""

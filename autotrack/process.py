@@ -1,4 +1,5 @@
-"""What this process is among the processes of one program: read off its command line and its environment.
+"""What this process is among the processes of one program: read off its command line and its environment; and what a
+forked one has to have anew.
 
 The lowest layer: anything may ask for the role. Loaded at the start of every interpreter that the zero-code hook
 reaches, so it imports nothing that `site` has not imported before it.
@@ -192,3 +193,19 @@ def _role_of_file(name: str) -> str:
         return "helper"
     command = os.path.basename(name).rstrip("0123456789.")
     return "tool" if command in _TOOLS and command != "autotrack" else "main"
+
+
+def renew_in_children(namespace: dict[str, Any], name: str, make: Callable[[], object]) -> None:
+    """Have a module's lock be another one in a forked child: a thread that is not there may have held it.
+
+    Args:
+        namespace: The module's `globals()`.
+        name: What the lock is called there.
+        make: Makes one.
+    """
+
+    def renew() -> None:
+        namespace[name] = make()
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=renew)

@@ -14,7 +14,7 @@ import sys
 import time
 from _thread import RLock
 
-from autotrack.forks import renew_in_children
+from autotrack.process import renew_in_children
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

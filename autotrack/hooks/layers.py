@@ -16,11 +16,11 @@ from typing import Any
 
 import wrapt
 
-from autotrack.forks import renew_in_children
 from autotrack.hooks.calls import Call, Entry, Event, due
 from autotrack.hooks.chains import MISSING, chain_of, module_of
 from autotrack.hooks.suspended import drive, driver_of
 from autotrack.hooks.wrapper import Wrapper
+from autotrack.process import renew_in_children
 
 _lock = threading.RLock()
 renew_in_children(globals(), "_lock", threading.RLock)

@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from autotrack.forks import renew_in_children
 from autotrack.hooks import guard, imports
 from autotrack.hooks.calls import Call, Entry, Event, Handler, due
+from autotrack.process import renew_in_children
 
 if TYPE_CHECKING:
     from autotrack.hooks.patching import PatchInfo

@@ -11,8 +11,8 @@ from time import perf_counter, thread_time
 from types import TracebackType
 from typing import Any
 
-from autotrack.forks import renew_in_children
 from autotrack.hooks import guard
+from autotrack.process import renew_in_children
 
 COST_TAG = "autotrack.cost"
 """Tag with the cost, and with what was hooked, as JSON."""
