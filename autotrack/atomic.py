@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 
 
-def draft_of(target: str | os.PathLike[str]) -> str:
-    """Where to write what is to appear at a path: beside it, with a name that `artifacts.paths.is_unfinished` knows."""
-    return os.path.join(os.path.dirname(target), f".{uuid.uuid4().hex}.part")
-
-
 @contextlib.contextmanager
 def replacing(target: str | os.PathLike[str]) -> Iterator[str]:
-    """Write a file that takes its place when the block ends; where the block fails, all stays as it was.
+    """Write a file, or a folder, that takes its place when the block ends; where that fails, all stays as it was.
 
     Yields:
-        Path to write it to, see `draft_of`.
+        Path to write it to: beside the target, under a name that `artifacts.paths.is_unfinished` knows.
 
     Raises:
         OSError: It cannot take its place.
     """
-    draft = draft_of(target)
+    draft = os.path.join(os.path.dirname(target), f".{uuid.uuid4().hex}.part")
     try:
         yield draft
         os.replace(draft, target)
     except BaseException:
+        if os.path.isdir(draft):
+            shutil.rmtree(draft, ignore_errors=True)
         with contextlib.suppress(OSError):
             os.unlink(draft)
         raise

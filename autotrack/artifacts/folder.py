@@ -6,15 +6,16 @@ No link leads out of the folder: what it leads to is neither read nor written.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, TypeVar
 
 from autotrack.artifacts.paths import IS_FOLDER, folder_of
-from autotrack.atomic import draft_of, replacing
+from autotrack.atomic import replacing
 from autotrack.errors import ArtifactError
 from autotrack.streams import blocks
+
+T = TypeVar("T")
 
 
 class Entry(NamedTuple):
@@ -83,7 +84,7 @@ class LocalFiles:
         target = self._at(path)
         if os.path.isdir(target):
             raise IsADirectoryError(None, IS_FOLDER)
-        with replacing(target) as draft, _created(draft) as out:
+        with replacing(target) as draft, _made(draft, lambda: open(draft, "wb")) as out:
             yield out
 
     def add_folder(self, path: str, files: Mapping[str, bytes]) -> bool:
@@ -98,13 +99,11 @@ class LocalFiles:
         target = self._at(path)
         if os.path.lexists(target):
             return False
-        draft = draft_of(target)
         try:
-            for name, data in files.items():
-                _write_new(os.path.join(draft, name), data)
-            os.rename(draft, target)
-        except BaseException:
-            shutil.rmtree(draft, ignore_errors=True)
+            with replacing(target) as draft:
+                for name, data in files.items():
+                    _write_new(os.path.join(draft, name), data)
+        except OSError:
             if os.path.isdir(target):  # another process was faster
                 return False
             raise
@@ -143,13 +142,9 @@ class LocalFiles:
 
 
 def _write_new(file: str, data: bytes) -> None:
-    """A new file with this content, and the folders that lead to it."""
+    """A new file with this content."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-    try:
-        descriptor = os.open(file, flags, 0o666)
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(file), exist_ok=True)
-        descriptor = os.open(file, flags, 0o666)
+    descriptor = _made(file, lambda: os.open(file, flags, 0o666))
     try:
         rest = memoryview(data)
         while rest:
@@ -158,10 +153,10 @@ def _write_new(file: str, data: bytes) -> None:
         os.close(descriptor)
 
 
-def _created(file: str) -> IO[bytes]:
-    """A new file, and the folders that lead to it; mostly they are there."""
+def _made(file: str, make: Callable[[], T]) -> T:
+    """Make a file, and the folders that lead to it; mostly they are there."""
     try:
-        return open(file, "wb")
+        return make()
     except FileNotFoundError:
         os.makedirs(os.path.dirname(file), exist_ok=True)
-        return open(file, "wb")
+        return make()
