@@ -26,7 +26,6 @@ from autotrack.models.zip_writer import SMALL, ZipWriter
 
 Node = dict[str, Any]
 
-_EPOCH = (1980, 1, 1, 0, 0, 0)
 _LOSS_MODULES = ("sklearn._loss._loss", "sklearn.linear_model._sgd_fast")
 _WRAPPERS = ("autotrack", "wrapt")
 _KEY_TYPES = (str, int, float)
@@ -64,7 +63,6 @@ class _Writer:
         self._memo: dict[int, tuple[object, Node]] = {}
         self._open: set[int] = set()
         self._files: dict[tuple[bytes, str], str] = {}
-        self._count = 0
         # Nodes of classes and functions, by id; those too are kept alive.
         self._heads: dict[tuple[str, int], tuple[Any, Node]] = {}
         self._protocol = 1
@@ -80,8 +78,7 @@ class _Writer:
         known = self._files.get((content, suffix)) if len(content) <= SMALL else None
         if known is not None:
             return known
-        self._count += 1
-        name = f"{self._count}.{suffix}"
+        name = f"{self._zip.count + 1}.{suffix}"
         self._zip.add(name, content)
         if len(content) <= SMALL:
             self._files[content, suffix] = name
@@ -214,7 +211,6 @@ class _Writer:
         return self._function(value)
 
     def _array(self, array: Any, kind: type) -> Node:
-
         node = self._head("NdArrayNode", kind)
         if array.dtype == object:
             return {**node, "type": "json", **self._objects(array)}

@@ -42,9 +42,10 @@ class ZipWriter:
         self._parts: list[bytes] = []
         self._size = 0
         self._directory: list[bytes] = []
-        self._count = 0
+        self.count = 0
+        """Files so far."""
 
-    def add(self, name: str, content: bytes | memoryview) -> None:
+    def add(self, name: str, content: bytes) -> None:
         """Add a file.
 
         Args:
@@ -52,7 +53,7 @@ class ZipWriter:
             content: Its bytes.
         """
         size = len(content)
-        method, data = (_STORED, bytes(content)) if size <= SMALL else (_DEFLATED, _deflated(content))
+        method, data = (_STORED, content) if size <= SMALL else (_DEFLATED, _deflated(content))
         label, crc = name.encode("ascii"), zlib.crc32(content)
         version, (plain, packed), extra = _fields(size, len(data))
         head = _LOCAL.pack(b"PK\3\4", version, 0, method, 0, _DATE, crc, packed, plain, len(label), len(extra))
@@ -65,11 +66,11 @@ class ZipWriter:
             len(extra), 0, 0, 0, _ATTRIBUTES, offset,
         )  # fmt: skip
         self._directory += (entry, label, extra)
-        self._count += 1
+        self.count += 1
 
     def getvalue(self) -> bytes:
         """The zip file."""
-        directory, count, end = b"".join(self._directory), self._count, b""
+        directory, count, end = b"".join(self._directory), self.count, b""
         if count >= MAX_16 or max(len(directory), self._size) >= BOUND_32:
             behind = self._size + len(directory)
             end = _END_64.pack(
@@ -83,7 +84,7 @@ class ZipWriter:
         return b"".join((*self._parts, directory, end))
 
 
-def _deflated(content: bytes | memoryview) -> bytes:
+def _deflated(content: bytes) -> bytes:
     compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     return compressor.compress(content) + compressor.flush()
 
