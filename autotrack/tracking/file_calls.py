@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
-from autotrack import clock, events, records
+from autotrack import records
 from autotrack.artifacts import Stored
 from autotrack.artifacts.paths import checked_path
 from autotrack.errors import ArtifactError, InvalidArgumentError, NotFoundError
@@ -295,9 +295,7 @@ class FileCalls(Access):
         return str(artifacts.download(inside, folder))
 
     def _note(self, run_id: str, stored: list[Stored]) -> None:
-        run = self.attached_writer(run_id)
-        for file in stored:
-            run.recorder.write(events.ArtifactLogged(run_id, file.path, file.size, file.digest, clock.now()))
+        self.attached_writer(run_id).log_files(stored)
 
 
 def checked_stream(stream: Any) -> None:

@@ -51,17 +51,12 @@ def store_bytes(run: RunWriter, data: bytes, path: str) -> None:
     Raises:
         ArtifactError: The path is refused, or the file cannot be stored.
     """
-    stored = run.artifacts().put_bytes(path, data)
-    run.recorder.write(events.ArtifactLogged(run.run_id, stored.path, stored.size, stored.digest, clock.now()))
+    run.log_files([run.artifacts().put_bytes(path, data)])
 
 
 def store_files(run: RunWriter, folder: str, files: Mapping[str, bytes]) -> None:
     """Store several files of a folder among a run's artifacts; errors as for `store_bytes`."""
-    now = clock.now()
-    run.recorder.write_all(
-        events.ArtifactLogged(run.run_id, stored.path, stored.size, stored.digest, now)
-        for stored in run.artifacts().put_all(folder, files)
-    )
+    run.log_files(run.artifacts().put_all(folder, files))
 
 
 def record_model(

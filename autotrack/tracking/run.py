@@ -26,7 +26,7 @@ from autotrack.tracking.trial_rows import TrialNumbers, without_secrets
 from autotrack.tracking.values import safe_number, safe_params, safe_tag, storable
 
 if TYPE_CHECKING:
-    from autotrack.artifacts import Artifacts
+    from autotrack.artifacts import Artifacts, Stored
     from autotrack.records import MetricSummary, RunInfo
     from autotrack.tracking.job import Job
     from autotrack.tracking.recorder import Recorder
@@ -282,6 +282,13 @@ class RunWriter:
         for (key, step, time, _), value in zip(points, values_of(points), strict=True):
             self.recorder.write(MetricLogged(self.run_id, key, events.number_of(value), time, step))
         return True
+
+    def log_files(self, stored: Iterable[Stored]) -> None:
+        """Files that were stored among the run's."""
+        now = clock.now()
+        self.recorder.write_all(
+            events.ArtifactLogged(self.run_id, one.path, one.size, one.digest, now) for one in stored
+        )
 
     def log_params(self, params: list[Param]) -> None:
         """Parameters; a key that is there already gets the new value."""

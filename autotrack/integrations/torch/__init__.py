@@ -251,7 +251,6 @@ class Hooks:
             return
         loop = self.loops.of_module(module) if module is not None else None
         loop = loop or self.loops.current()
-        result = result
         if loop is None or not isinstance(result, self._torch.Tensor) or result.numel() != 1:
             return
         value = self.value_of(result)
@@ -351,7 +350,6 @@ class Hooks:
         if loop is None or frame is None or not origin.is_users(frame):
             return
         name = self._names.at(frame, "metric", names.receiver) or self._names.at(frame, "metric into", names.assigned)
-        result = result
         values = result if isinstance(result, dict) else {"": result}
         for key, value in values.items():
             number = self.value_of(value) if isinstance(value, self._torch.Tensor) and value.numel() == 1 else None
