@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import time
 from binascii import hexlify
+from collections.abc import Callable
 
 
-def _system_now() -> int:
-    return time.time_ns() // 1_000_000
+def _system_now(_read: Callable[[], int] = time.time_ns) -> int:  # bound: asked at every step of a training
+    return _read() // 1_000_000
 
 
 _POOL = 4096
@@ -31,7 +32,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.clear)
 
 
-now = _system_now
+now: Callable[[], int] = _system_now
 """Milliseconds since the epoch, UTC."""
 
 new_id = _random_id

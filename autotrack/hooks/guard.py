@@ -64,6 +64,8 @@ class ErrorRecord:
 class Health:
     """How one integration fares."""
 
+    __slots__ = ("breaker", "broken", "errors", "name", "reason", "recent", "status", "version")
+
     def __init__(self, name: str, breaker: bool = True) -> None:
         self.name = name
         self.breaker = breaker
@@ -158,10 +160,7 @@ def call(health: Health | None, where: str, fn: Callable[P, T], /, *args: P.args
     try:
         return fn(*args, **kwargs)
     except Exception as error:
-        if health is None:
-            return None
-        call(None, where, _report, health, where, error)
-        if reraise:
+        if health is not None and failed(health, where, error):
             raise
         return None
 
@@ -173,11 +172,18 @@ def watching(health: Health, where: str, fn: Callable[[A, B, C], object]) -> Cal
         try:
             fn(first, second, third)
         except Exception as error:
-            call(None, where, _report, health, where, error)
-            if reraise:
+            if failed(health, where, error):
                 raise
 
     return watch
+
+
+def failed(health: Health, where: str, error: Exception) -> bool:
+    """Record an error that was caught where not even a call of `call` can be afforded; True where it is to be raised
+    again, which but the test suite asks for.
+    """
+    call(None, where, _report, health, where, error)
+    return reraise
 
 
 def attempt(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T | Exception:
@@ -218,8 +224,7 @@ class shield:
     ) -> bool:
         if not isinstance(error, Exception):
             return False
-        call(None, self._where, _report, self._health, self._where, error)
-        return not reraise
+        return not failed(self._health, self._where, error)
 
 
 def _report(health: Health, where: str, error: Exception) -> None:

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 from autotrack.hooks import guard, imports, layers, taps
 from autotrack.hooks.calls import Call, Entry, Handler, Replace, quiet
 from autotrack.hooks.layers import Layer
-from autotrack.hooks.taps import After, Tap, tap_on
+from autotrack.hooks.taps import After, Tap, When, tap_on
 
 __all__ = ["Call", "Handler", "PatchInfo", "Patcher", "Replace", "quiet"]
 
@@ -132,7 +132,7 @@ class Patcher:
         name: str,
         after: After,
         *,
-        watch: Sized | None = None,
+        watch: Sized | When | None = None,
         timed: bool = False,
         rebind_in: Callable[[ModuleType], bool] | None = None,
     ) -> bool:
@@ -142,7 +142,7 @@ class Patcher:
             owner: The class or module whose own attribute it is, of a module the one with the public name.
             name: A function, or a property.
             after: Called with result, positional arguments and those by keyword, behind each call that went well.
-            watch: `after` is called only while this holds something; None: always.
+            watch: `after` is called only while this holds something, or when this says; None: always.
             timed: Whether `after` is told, as one more argument, how many seconds the call took.
             rebind_in: As for `function`.
 

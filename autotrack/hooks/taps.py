@@ -16,7 +16,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Sized
 from types import CodeType, FrameType, FunctionType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from autotrack.hooks import guard
 
@@ -25,13 +25,24 @@ After = Callable[..., object]
 of a timed tap also with the seconds that the call took."""
 
 
+class When(NamedTuple):
+    """When a tap looks at calls that most often it does not look at; asked at each of them."""
+
+    watch: Sized
+    """While this holds something,"""
+    calm: Callable[[], bool]
+    """or while this is false: a function written in C,"""
+    never: Callable[[], bool]
+    """but never while this is true."""
+
+
 class Tap:
     """A function of a class or module that a stand-in of ours has replaced, in all places where it was found."""
 
     __slots__ = ("__weakref__", "_places", "_switch", "installed", "name", "raw", "target")
 
     def __init__(
-        self, owner: Any, name: str, health: guard.Health, after: After, watch: Sized | None, timed: bool
+        self, owner: Any, name: str, health: guard.Health, after: After, watch: Sized | When | None, timed: bool
     ) -> None:
         self.raw: Any = vars(owner)[name]
         self.name = name
@@ -72,7 +83,7 @@ _taps: weakref.WeakSet[Tap] = weakref.WeakSet()
 
 
 def tap_on(
-    owner: Any, name: str, health: guard.Health, after: After, watch: Sized | None, timed: bool = False
+    owner: Any, name: str, health: guard.Health, after: After, watch: Sized | When | None, timed: bool = False
 ) -> Tap | str:
     """Put a tap on an attribute; or the reason why there can be none.
 
@@ -81,7 +92,7 @@ def tap_on(
         name: A function, or a property.
         health: Whose errors what fails in `after` is counted among.
         after: What is called behind every call.
-        watch: `after` is called only while this holds something; None: always.
+        watch: `after` is called only while this holds something, or when this says; None: always.
         timed: Whether `after` is told how long the call took.
     """
     raw = vars(owner).get(name)
@@ -118,25 +129,59 @@ def function_of(raw: Any) -> Any:
     return raw.fget if type(raw) is property else raw
 
 
-def _stand_in(raw: Any, after: After, watch: Sized, health: guard.Health, target: str, timed: bool) -> Any:
-    # No globals but builtins: those are the raw function's.
-    call, perf_counter, where = guard.call, time.perf_counter, f"{target}, after the call"
-    look = guard.watching(health, where, after)
+def _stand_in(raw: Any, after: After, watch: Sized | When, health: guard.Health, target: str, timed: bool) -> Any:
+    # No globals but builtins: those are the raw function's. Errors are caught here, and not by a function of the guard
+    # in between: what is called in the midst of a training finds the processor's caches full of that, so every
+    # function more costs, and `torch.nn.functional` and `backward` are called at each step.
+    perf_counter = time.perf_counter
+    failed = functools.partial(guard.failed, health, f"{target}, after the call")
 
     def stand_in(*args: Any, **kwargs: Any) -> Any:
         result = raw(*args, **kwargs)
         if watch and not health.broken:
-            look(result, args, kwargs)
+            try:
+                after(result, args, kwargs)
+            except Exception as error:
+                if failed(error):
+                    raise
         return result
 
     def timed_stand_in(*args: Any, **kwargs: Any) -> Any:
         started = perf_counter()
         result = raw(*args, **kwargs)
         if watch and not health.broken:
-            call(health, where, after, result, args, kwargs, perf_counter() - started)
+            seconds = perf_counter() - started
+            try:
+                after(result, args, kwargs, seconds)
+            except Exception as error:
+                if failed(error):
+                    raise
         return result
 
-    made = timed_stand_in if timed else stand_in
+    if isinstance(watch, When):
+        return _posing(raw, _rare_stand_in(raw, after, watch, health, failed))
+    return _posing(raw, timed_stand_in if timed else stand_in)
+
+
+def _rare_stand_in(
+    raw: Any, after: After, when: When, health: guard.Health, failed: Callable[[Exception], bool]
+) -> Any:
+    watch, calm, never = when
+
+    def stand_in(*args: Any, **kwargs: Any) -> Any:
+        result = raw(*args, **kwargs)
+        if (watch or not calm()) and not never() and not health.broken:
+            try:
+                after(result, args, kwargs)
+            except Exception as error:
+                if failed(error):
+                    raise
+        return result
+
+    return stand_in
+
+
+def _posing(raw: Any, made: Any) -> Any:
     # With the raw function's globals: torch.jit compiles its source, and looks names up there.
     code = _posing_as(raw.__code__, made.__code__)
     posing = FunctionType(code, raw.__globals__, raw.__name__, None, made.__closure__)
@@ -144,8 +189,8 @@ def _stand_in(raw: Any, after: After, watch: Sized, health: guard.Health, target
     return posing
 
 
-CALLER = 3
-"""Frames from the function that a tap calls to the tapped call's caller: the guard, the stand-in, the caller."""
+CALLER = 2
+"""Frames from the function that a tap calls to the tapped call's caller: the stand-in, the caller."""
 
 
 def caller() -> FrameType:

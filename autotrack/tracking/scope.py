@@ -50,8 +50,11 @@ OFF = Frame("off")
 
 _stack: ContextVar[Stack | Arrived | None] = ContextVar("autotrack_scope", default=None)
 _inherited: WeakKeyDictionary[threading.Thread, Stack | Arrived] = WeakKeyDictionary()
-_has_inherited = False
-"""Whether any thread ever did: a look into the dictionary costs more than all else of `stack`."""
+lent: list[bool] = []
+"""Not empty once any thread has inherited: a look into the dictionary costs more than all else of `stack`."""
+
+opened = _stack.get
+"""For who cannot pay for a call of `stack`: where this is None, and nothing was ever `lent`, nothing is open here."""
 
 
 class _Traffic:
@@ -93,7 +96,7 @@ def stack() -> Stack:
     if type(value) is tuple:
         return value
     if value is None:
-        value = () if not _has_inherited else _inherited.get(threading.current_thread(), ())
+        value = () if not lent else _inherited.get(threading.current_thread(), ())
         if type(value) is tuple:
             return value
     frames: Stack = value.unpack()  # type: ignore[union-attr]  # any tuple was dealt with above
@@ -206,11 +209,10 @@ def within(frames: Stack | Arrived) -> Iterator[None]:
 
 
 def _lend(thread: threading.Thread, frames: Stack | Arrived | None) -> None:
-    global _has_inherited
     if frames is None:
         _inherited.pop(thread, None)
     else:
-        _has_inherited = True
+        lent[:] = [True]
         _inherited[thread] = frames
 
 

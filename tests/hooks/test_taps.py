@@ -121,15 +121,18 @@ def test_an_exception_goes_through(library, patcher):
     assert not seen
 
 
-def test_what_a_tap_raises_stays_inside(library, patcher, health, production):
-    """It counts as an error of the integration, whose taps are silent after a few of them."""
+@pytest.mark.parametrize(
+    "how", [{}, {"timed": True}, {"watch": taps.When([True], lambda: True, lambda: False)}], ids=["", "timed", "when"]
+)
+def test_what_a_tap_raises_stays_inside(library, patcher, health, production, how):
+    """It counts as an error of the integration, whose taps are silent after a few of them; of any kind of tap."""
     calls = []
 
     def after(*what):
         calls.append(what)
         raise RuntimeError("ours")
 
-    patcher.tap(library, "double", after)
+    patcher.tap(library, "double", after, **how)
     assert [quietly(library.double, number) for number in range(10)] == [0, 2, 4, 6, 8, 10, 12, 14, 16, 18]
     assert len(calls) == health.errors == 5
     assert health.broken
@@ -144,6 +147,31 @@ def test_nothing_is_called_while_there_is_nothing_to_watch(library, patcher):
     watch["something"] = True
     quietly(library.double, 1)
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_what_is_no_exception_goes_through_a_tap(library, patcher, health, production, kind):
+    """Ctrl-C while a tap looks at a call is the program's."""
+
+    def after(*what):
+        raise kind
+
+    patcher.tap(library, "double", after)
+    with pytest.raises(kind):
+        quietly(library.double, 1)
+    assert health.errors == 0
+
+
+@pytest.mark.parametrize(
+    ("watch", "calm", "never", "expected"),
+    [([], True, False, 0), ([1], True, False, 1), ([], False, False, 1), ([1], False, True, 0), ([], True, True, 0)],
+)
+def test_a_tap_can_look_at_rare_moments(library, patcher, watch, calm, never, expected):
+    """While something is there, or it is not calm; never while that is said."""
+    seen = []
+    patcher.tap(library, "double", lambda *what: seen.append(what), watch=taps.When(watch, lambda: calm, lambda: never))
+    assert quietly(library.double, 4) == 8
+    assert seen == [(8, (4,), {})] * expected
 
 
 def test_reverting_puts_back_the_very_same_objects(library, patcher, write_module):

@@ -269,10 +269,10 @@ def test_a_module_that_holds_much_else_is_left_out(autotrack_store, monkeypatch)
 
 def test_memory_that_the_program_gives_parameters_is_that_of_the_stored_model(autotrack_store, monkeypatch):
     """`p.data = ...` in place of a change of the memory that there was."""
-    from autotrack.integrations.torch import loops
+    from autotrack.integrations.torch import loops, steps
 
     monkeypatch.setattr(loops, "RENEWAL", 0.0)
-    monkeypatch.setattr(loops, "MAX_WAITING", 1)
+    monkeypatch.setattr(steps, "MAX_WAITING", 1)
     autotrack.autolog()
     net = nn.Linear(8, 2)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)

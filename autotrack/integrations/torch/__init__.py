@@ -21,7 +21,6 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from threading import get_ident
-from time import perf_counter
 from types import FrameType, ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary, ref
@@ -30,12 +29,11 @@ from autotrack import origin
 from autotrack.hooks import guard, taps
 from autotrack.hooks.patching import Patcher
 from autotrack.integrations.options import IntegrationConfig
-from autotrack.integrations.torch import elastic, mirrors, names, spawning
+from autotrack.integrations.torch import elastic, mirrors, names, spawning, steps
 from autotrack.integrations.torch.loops import NAME, Loop
 from autotrack.integrations.torch.passes import Pass
-from autotrack.integrations.torch.registry import Loops, leaf_of
-from autotrack.integrations.torch.seen import Now, Validating
-from autotrack.integrations.torch.validation import rows_of
+from autotrack.integrations.torch.registry import Loops
+from autotrack.integrations.torch.validation import Validation, rows_of
 from autotrack.tracking import scope
 
 LOSSES = (
@@ -61,17 +59,18 @@ def instrument(patcher: Patcher, configuration: Callable[[], IntegrationConfig])
 
     torch: Any = sys.modules["torch"]
     hooks = Hooks(configuration)
-    step = register_optimizer_step_post_hook(guard.watching(_health, "optimizer step", hooks.after_step))
+    step = register_optimizer_step_post_hook(guard.watching(_health, "optimizer step", hooks.steps.on_step))
     patcher.on_revert(step.remove)
     patcher.on_revert(hooks.forget)
-    patcher.tap(torch.autograd, "backward", hooks.on_backward, rebind_in=_is_users)
+    patcher.tap(torch.autograd, "backward", hooks.steps.on_backward, rebind_in=_is_users)
     patcher.tap(torch.optim.Optimizer, "__init__", hooks.on_optimizer)
     patcher.tap(torch.nn.Module, "named_parameters", hooks.on_parameters)
     patcher.tap(torch.nn.Module, "eval", hooks.on_eval)
     patcher.tap(torch, "compile", hooks.on_compile, rebind_in=_is_users)
     patcher.tap(torch, "save", hooks.on_save, rebind_in=_is_users)
     patcher.tap(torch.nn.utils, "clip_grad_norm_", hooks.on_clip, rebind_in=_is_users)
-    validating = Validating(torch, hooks.evaluated)
+    # Without gradients, or while some module is in evaluation mode; never inside of what torch compiles.
+    validating = taps.When(hooks.evaluated, torch.is_grad_enabled, torch.compiler.is_compiling)
     for name in LOSSES:
         if hasattr(torch.nn.functional, name):
             patcher.tap(torch.nn.functional, name, partial(hooks.on_loss, name), watch=validating, rebind_in=_is_users)
@@ -97,9 +96,7 @@ class Hooks:
 
         self.loops = Loops(configuration)
         self._torch: Any = torch
-        self._tensor = torch.Tensor
-        self._now = Now()
-        self._names = names.Names()
+        self.steps = steps.Steps(self.loops)
         self._passes: WeakKeyDictionary[Any, Pass] = WeakKeyDictionary()
         self._first_call: Any = None
         """Handle of the hook that waits for a module to be called."""
@@ -112,87 +109,13 @@ class Hooks:
         """The patches are taken off."""
         self._stop_waiting()
         self.loops.finish_all()
-        self._names.clear()
+        self.steps.names.clear()
         self.evaluated.clear()
-
-    def value_of(self, tensor: Any) -> Any:
-        """A tensor's number; of an accelerator the tensor itself, apart from its graph; None where it has none."""
-        if not tensor.is_cpu or type(tensor) is not self._torch.Tensor:
-            return None if tensor.is_meta else tensor.detach().clone()
-        try:
-            return tensor.item()
-        except RuntimeError:  # one of many that `torch.func` computes at once
-            return None
-
-    def on_backward(self, result: Any, args: Args, kwargs: Kwargs) -> None:
-        """`loss.backward()`, or `torch.autograd.backward(loss)`, which that comes down to."""
-        if scope.stack() and scope.silenced():
-            return
-        now = self._now.seen
-        begun = perf_counter() if now.timed else 0.0
-        tensor: Any = args[0] if args else kwargs.get("tensors")
-        if type(tensor) is not self._tensor:
-            tensor = tensor[0] if type(tensor) in (tuple, list) and len(tensor) == 1 else tensor
-            if not isinstance(tensor, self._tensor):
-                return
-        if tensor.numel() != 1:
-            return
-        scaled, now.scaled = now.scaled, None
-        value = scaled[1] if scaled is not None and scaled[0]() is tensor else self.value_of(tensor)
-        if value is None:
-            return
-        try:
-            frame = sys._getframe(taps.CALLER + 1)  # past `Tensor.backward`
-            name = self._names.known[id(frame.f_code), frame.f_lasti, "loss"][0]
-        except (KeyError, ValueError):  # not seen yet; of `torch.autograd.backward` there may be no such frame
-            name = self._names.at(_outside_torch(taps.caller()), "loss", names.loss_of_backward)
-        now.values.append((name or "loss", value))
-        if not self.loops.trained and not self.loops.has_optimizers():
-            self._step_by_hand(tensor, _outside_torch(taps.caller()))
-        elif len(now.values) > 10_000:  # gradients that no optimizer ever uses
-            del now.values[:-1]
-        if begun:
-            now.spent += perf_counter() - begun
-
-    def _step_by_hand(self, tensor: Any, frame: FrameType | None) -> None:
-        now = self._now.seen
-        values, now.values = now.values, []
-        batch, now.batch = now.batch, None
-        leaf = leaf_of(tensor)
-        loop = None if leaf is None else self.loops.of_manual(leaf, partial(names.program_frame, frame))
-        if loop is not None:
-            self.loops.last = loop
-            loop.after_manual(values, batch)
-
-    def after_step(self, optimizer: Any, args: Args, kwargs: Kwargs) -> None:
-        """torch's own hook: an optimizer has made a step."""
-        now = self._now.seen
-        begun = perf_counter() if now.timed else 0.0
-        values, now.values = now.values, []
-        batch, now.batch = now.batch, None
-        if scope.stack() and scope.silenced():
-            return
-        loops = self.loops
-        trained = loops.trained.get(id(optimizer))
-        if trained is None or (trained.loop is not None and trained.loop.ended):
-            trained = loops.begin(optimizer, _program())
-        loop = trained.loop
-        if loop is None:
-            return
-        loops.last = loop
-        closure = (len(args) > 1 and args[1] is not None) or "closure" in kwargs
-        loop.after_step(trained, optimizer.param_groups, values, closure, batch)
-        steps = loop.taken
-        steps.count += 1
-        if begun:
-            steps.took(now.spent + perf_counter() - begun)
-            now.spent = 0.0
-        now.timed = steps.count + 1 >= steps.due
 
     def on_optimizer(self, result: Any, args: Args, kwargs: Kwargs) -> None:
         """An optimizer was made."""
         if not scope.silenced():
-            self.loops.made(args[0], self._names.at(_program(), "optimizer", names.assigned))
+            self.loops.made(args[0], self.steps.names.at(_program(), "optimizer", names.assigned))
             self._wait_for_module()
 
     def on_parameters(self, result: Any, args: Args, kwargs: Kwargs) -> None:
@@ -253,13 +176,15 @@ class Hooks:
         loop = loop or self.loops.current()
         if loop is None or not isinstance(result, self._torch.Tensor) or result.numel() != 1:
             return
-        value = self.value_of(result)
+        value = self.steps.value_of(result)
         if value is None:
             return
-        variable = self._names.at(_program(), name, names.assigned)
+        variable = self.steps.names.at(_program(), name, names.assigned)
         target = args[1] if len(args) > 1 else kwargs.get("target")
         is_sum = kwargs.get("reduction") == "sum"
         key = names.validation_name(variable, name)
+        if loop.validation is None:
+            loop.validation = Validation()
         loop.validation.add(key, value, rows_of(target), is_sum)
 
     def on_pass(self, result: Any, args: Args, kwargs: Kwargs) -> None:
@@ -272,7 +197,7 @@ class Hooks:
 
     def on_batch(self, result: Any, args: Args, kwargs: Kwargs, seconds: float) -> None:
         """A loader gave a batch."""
-        now = self._now.seen
+        now = self.steps.now.seen
         source = now.source
         if source is None or source.iterator() is not args[0] or source.ended:
             source = now.source = self._passes.get(args[0])
@@ -287,14 +212,14 @@ class Hooks:
         """`GradScaler.scale`: what is recorded is the loss itself."""
         loss, scaled = args[1] if len(args) > 1 else kwargs.get("outputs"), result
         if scaled is not loss and isinstance(scaled, self._torch.Tensor) and scaled.numel() == 1:
-            self._now.seen.scaled = ref(scaled), self.value_of(loss)
+            self.steps.now.seen.scaled = ref(scaled), self.steps.value_of(loss)
             self.loops.scaled = True
 
     def on_clip(self, result: Any, args: Args, kwargs: Kwargs) -> None:
         """`clip_grad_norm_` gives the norm before."""
-        value = self.value_of(result) if isinstance(result, self._torch.Tensor) and not scope.silenced() else None
+        value = self.steps.value_of(result) if isinstance(result, self._torch.Tensor) and not scope.silenced() else None
         if value is not None:
-            self._now.seen.values.append(("grad_norm", value))
+            self.steps.now.seen.values.append(("grad_norm", value))
 
     def on_save(self, result: Any, args: Args, kwargs: Kwargs) -> None:
         """`torch.save` wrote a file."""
@@ -349,10 +274,14 @@ class Hooks:
         frame = mirrors.frame_of_compute(taps.caller())
         if loop is None or frame is None or not origin.is_users(frame):
             return
-        name = self._names.at(frame, "metric", names.receiver) or self._names.at(frame, "metric into", names.assigned)
+        name = self.steps.names.at(frame, "metric", names.receiver) or self.steps.names.at(
+            frame, "metric into", names.assigned
+        )
         values = result if isinstance(result, dict) else {"": result}
         for key, value in values.items():
-            number = self.value_of(value) if isinstance(value, self._torch.Tensor) and value.numel() == 1 else None
+            number = (
+                self.steps.value_of(value) if isinstance(value, self._torch.Tensor) and value.numel() == 1 else None
+            )
             if number is not None:
                 full = "_".join(part for part in (name or "metric", str(key)) if part)
                 loop.add(full, number, max(0, loop.steps - 1))
@@ -362,18 +291,6 @@ def _has_compiled() -> bool:
     """Whether the program had something compiled before recording was switched on."""
     backends = getattr(sys.modules.get("torch._dynamo.eval_frame"), "cached_backends", {})
     return any(one is not None for one in backends.values())  # "none" stands for functions that are not to be compiled
-
-
-def _outside_torch(frame: FrameType | None) -> FrameType | None:
-    """The frame that called `backward`, outside torch."""
-    while frame is not None:
-        name = frame.f_globals.get("__name__")
-        if type(name) is not str or not name.startswith("torch."):
-            break
-        frame = frame.f_back
-    if frame is not None and not origin.is_users(frame):
-        return names.program_frame(frame) or frame
-    return frame
 
 
 def _program() -> FrameType | None:

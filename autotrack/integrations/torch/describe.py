@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 _PLAIN = (bool, int, float, str, tuple, type(None))
@@ -44,12 +45,13 @@ def model_params(modules: Iterable[Any], parameters: Iterable[Any]) -> dict[str,
         parameters: The trained parameters, for loops without a module.
     """
     found = list(modules)
-    weights = [weight for module in found for weight in module.parameters()] or list(parameters)
+    weights = [weight for module in found for weight in tensors_of(module)[0]] or list(parameters)
     if not weights:
         return {}
+    sizes = [(weight.numel(), weight.requires_grad) for weight in weights]
     described = {
-        "parameters": sum(weight.numel() for weight in weights),
-        "trainable_parameters": sum(weight.numel() for weight in weights if weight.requires_grad),
+        "parameters": sum(size for size, _ in sizes),
+        "trainable_parameters": sum(size for size, trained in sizes if trained),
         "device": " ".join(sorted({str(weight.device) for weight in weights})),
         "dtype": " ".join(sorted({str(weight.dtype).removeprefix("torch.") for weight in weights})),
     }
@@ -68,14 +70,38 @@ def unwrapped(module: Any) -> Any:
     return module
 
 
-def summary_of(module: Any) -> str:
+def tensors_of(module: Any) -> tuple[list[Any], list[Any]]:
+    """A module's parameters and its buffers, each once.
+
+    The same as `parameters()` and `buffers()`, which walk through the parts for each of them, and are the program's to
+    override and to have hooked.
+    """
+    weights: dict[int, Any] = {}
+    buffers: dict[int, Any] = {}
+    for part in module.modules():
+        weights.update((id(one), one) for one in part._parameters.values() if one is not None)
+        buffers.update((id(one), one) for one in part._buffers.values() if one is not None)
+    return list(weights.values()), list(buffers.values())
+
+
+Row = tuple[str, str, int, int]
+"""A part of a module: its name, its class, its own parameters, and how many of them are trained."""
+
+
+def rows_of(module: Any) -> list[Row]:
+    """A module's parts, `MAX_LINES` of them and one more at most."""
+    rows = []
+    for name, part in islice(module.named_modules(), MAX_LINES + 1):
+        sizes = [(one.numel(), one.requires_grad) for one in part._parameters.values() if one is not None]
+        total, free = sum(size for size, _ in sizes), sum(size for size, trained in sizes if trained)
+        rows.append((name, type(part).__name__, total, free))
+    return rows
+
+
+def summary_of(rows: list[Row]) -> str:
     """A table of a module's parts, their classes and how many parameters each has itself."""
     lines = [f"{'part':40} {'class':30} {'parameters':>14} {'trainable':>14}"]
-    for name, part in module.named_modules():
-        own = list(part.parameters(recurse=False))
-        total, free = sum(one.numel() for one in own), sum(one.numel() for one in own if one.requires_grad)
-        lines.append(f"{name or '(whole)':40} {type(part).__name__:30} {total:14,} {free:14,}")
-        if len(lines) > MAX_LINES:
-            lines.append("...")
-            break
-    return "\n".join(lines) + "\n"
+    lines += [
+        f"{name or '(whole)':40} {kind:30} {total:14,} {free:14,}" for name, kind, total, free in rows[:MAX_LINES]
+    ]
+    return "\n".join([*lines, "..."] if len(rows) > MAX_LINES else lines) + "\n"

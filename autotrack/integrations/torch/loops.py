@@ -86,12 +86,13 @@ class Loop:
         self.epochs = 0
         self.by_hand = False
         """Steps are those of `backward`, so far: no optimizer is known."""
-        self.validation = Validation()
+        self.validation: Validation | None = None
+        """The pass of validation at hand."""
         self.inputs: Any = None
         self.source: Pass | None = None
-        self._suffix = behind.suffix_of(session.number)
-        self._points: list[tuple[str, float, int, int]] = []
-        self._written = clock.now()
+        self.suffix = behind.suffix_of(session.number)
+        self.points: list[tuple[str, float, int, int]] = []
+        self.written = clock.now()
         self._renewed = perf_counter()
         self._lock = threading.RLock()
         self._parameters: dict[int, ref[Any]] = {}
@@ -115,69 +116,25 @@ class Loop:
     def add(self, key: str, value: Any, step: int) -> None:
         """A point of a curve: a number, or a tensor of an accelerator, which is not waited for."""
         if type(value) is float:
-            self._points.append((key + self._suffix, value, step, clock.now()))
+            self.points.append((key + self.suffix, value, step, clock.now()))
         else:
-            self.run.log_tensor(key + self._suffix, value, step)
-
-    def after_step(
-        self,
-        trained: Trained,
-        groups: list[dict[str, Any]],
-        values: list[tuple[str, Any]],
-        closure: bool,
-        source: Pass | None,
-    ) -> None:
-        """An optimizer has made a step. All in one piece: what is called here, is called at every step.
-
-        Args:
-            trained: The optimizer.
-            groups: Its groups of parameters.
-            values: Names and values that came since the last step: of several under a name the mean.
-            closure: Whether it called a closure: of several under a name the first, at the weights before the step.
-            source: The pass that the batch is of.
-        """
-        if self.validation.totals:
-            self.end_validation()
-        step = trained.steps
-        trained.steps = step + 1
-        if step >= self.steps:
-            self.steps = step + 1
-        if source is not None and source is not self.source:
-            self._next_epoch(source, step)
-        time = clock.now()
-        for name, value in values if len(values) < 2 else _merged(values, closure):
-            if type(value) is float:
-                self._points.append((name + self._suffix, value, step, time))
-            else:
-                self.run.log_tensor(name + self._suffix, value, step)
-        rates = trained.rates
-        changed = len(rates) != len(groups)
-        for group, rate in zip(groups, rates):  # noqa: B905 - a keyword makes the call slower
-            if group.get("lr") is not rate:
-                changed = True
-        if changed:
-            self._note_rates(trained, groups, step)
-        if len(self._points) >= MAX_WAITING or abs(time - self._written) > MAX_WAIT:  # clocks are set back, too
-            self._written = time
-            self.flush()
-            self._renew_parts()
+            self.run.log_tensor(key + self.suffix, value, step)
 
     def after_manual(self, values: list[tuple[str, Any]], source: Pass | None) -> None:
         """A `backward` without an optimizer is a step, too."""
         self.by_hand = True
         time = clock.now()
-        if self.validation.totals:
-            self.end_validation()
+        self.end_validation()
         if source is not None and source is not self.source:
-            self._next_epoch(source, self.steps)
+            self.next_epoch(source, self.steps)
         for name, value in values:
             self.add(name, value, self.steps)
         self.steps += 1
-        if len(self._points) >= MAX_WAITING or abs(time - self._written) > MAX_WAIT:
-            self._written = time
-            self.flush()
+        if len(self.points) >= MAX_WAITING or abs(time - self.written) > MAX_WAIT:
+            self.write(time)
 
-    def _note_rates(self, trained: Trained, groups: list[dict[str, Any]], step: int) -> None:
+    def note_rates(self, trained: Trained, groups: list[dict[str, Any]], step: int) -> None:
+        """Learning rates, or groups of parameters, are others than before."""
         import torch
 
         del trained.rates[len(groups) :]
@@ -194,7 +151,8 @@ class Loop:
                 key = "lr" if len(groups) == 1 else f"lr_group_{index}"
                 self.add(f"{trained.name}.{key}" if trained.name else key, rate, step)
 
-    def _next_epoch(self, source: Pass, step: int) -> None:
+    def next_epoch(self, source: Pass, step: int) -> None:
+        """A step was made with the first batch of a pass."""
         self._end_epoch()
         loader = source.loader()
         if self.source is None and loader is not None:
@@ -202,7 +160,7 @@ class Loop:
             if self.options.log_datasets:
                 guard.call(_health, "data", self._describe_data, loader)
             else:
-                self.run.skip(f"dataset{self._suffix}", behind.off("log_datasets"))
+                self.run.skip(f"dataset{self.suffix}", behind.off("log_datasets"))
         self.source = source
         self.epochs += 1
         self._epoch_began = source.first
@@ -211,7 +169,7 @@ class Loop:
     def _describe_data(self, loader: Any) -> None:
         data = loader_data_of(loader, "train", config.settings().max_sample_size)
         if data is None:
-            self.run.skip(f"dataset{self._suffix}", "the loader's dataset is no TensorDataset, but code of its own")
+            self.run.skip(f"dataset{self.suffix}", "the loader's dataset is no TensorDataset, but code of its own")
         else:
             job = partial(behind.guarded, self.run, NAME, "data", partial(self._log_data, data))
             behind.submit(self.run, job, data.nbytes, "datasets")
@@ -226,15 +184,27 @@ class Loop:
 
     def end_validation(self) -> None:
         """A pass of validation is over."""
-        for name, value in self.validation.take().items():
-            self.add(name, value, max(0, self.steps - 1))
+        validation, self.validation = self.validation, None
+        if validation is not None:
+            for name, value in validation.means().items():
+                self.add(name, value, max(0, self.steps - 1))
+
+    def write(self, time: int) -> None:
+        """Write the points that wait, as from time to time a step does; and see what else is due then.
+
+        Args:
+            time: Milliseconds since the epoch.
+        """
+        self.written = time
+        self.flush()
+        self._renew_parts()
 
     def flush(self) -> None:
         """Write the points that wait."""
         with self._lock:
-            points = self._points[:]
+            points = self.points[:]
             # The same list: another thread may be adding to it in this moment.
-            del self._points[: len(points)]
+            del self.points[: len(points)]
         if points:
             self.run.log_batch(points, [], {})
 
@@ -247,10 +217,10 @@ class Loop:
         """
         self.inputs = inputs
         if not self.options.log_models:
-            self.run.skip(f"model{self._suffix}", behind.off("log_models"))
+            self.run.skip(f"model{self.suffix}", behind.off("log_models"))
         else:
             for index, module in enumerate(modules, 1):
-                name = f"model{self._suffix}" if len(modules) == 1 else f"model{self._suffix}_{index}"
+                name = f"model{self.suffix}" if len(modules) == 1 else f"model{self.suffix}_{index}"
                 self._kept.append(Kept(ref(module), _taken_apart(module), name))
 
     def _renew_parts(self) -> None:
@@ -263,10 +233,14 @@ class Loop:
             if module is not None and isinstance(kept.parts, Parts) and not kept.parts.are_of(module):
                 kept.parts = _taken_apart(module)
 
-    def store_text(self, text: str, name: str) -> None:
-        """Keep a text among the run's files."""
-        job = partial(outputs.store_bytes, self.run, text.encode(), f"{name}{self._suffix}.txt")
+    def store_summary(self, modules: list[Any]) -> None:
+        """Keep a summary of the modules among the run's files."""
+        job = partial(self._store_summary, [describe.rows_of(describe.unwrapped(module)) for module in modules])
         self.run.recorder.worker.submit(job, cost=self.run.cost)
+
+    def _store_summary(self, parts: list[list[describe.Row]]) -> None:
+        text = "\n".join(describe.summary_of(rows) for rows in parts)
+        outputs.store_bytes(self.run, text.encode(), f"model_summary{self.suffix}.txt")
 
     def add_checkpoint(self, path: str) -> None:
         """A file that `torch.save` wrote; hashed behind the training thread."""
@@ -353,23 +327,14 @@ def _taken_apart(module: Any) -> Parts | NoSnapshot:
     return taken_apart(describe.unwrapped(module), config.settings().max_model_size)
 
 
-def _merged(values: list[tuple[str, Any]], first: bool) -> list[tuple[str, Any]]:
-    """One value for each name: the first, or the mean."""
-    found: dict[str, list[Any]] = {}
-    for name, value in values:
-        found.setdefault(name, []).append(value)
-    return [(name, some[0] if first else sum(some[1:], some[0]) / len(some)) for name, some in found.items()]
-
-
-def log_description(loop: Loop, optimizers: list[Trained], modules: list[Any], parameters: list[Any]) -> None:
-    """Parameters of a loop that begins: of its optimizers and of its module."""
+def log_description(
+    loop: Loop, optimizers: list[Trained], modules: list[Any], parameters: list[Any], facts: dict[str, Any]
+) -> None:
+    """Parameters of a loop that begins: of its optimizers and of its module, and what else is known of it."""
     params: dict[str, Any] = describe.model_params(modules, parameters)
     for trained in optimizers:
         optimizer = trained.optimizer()
         if optimizer is not None:
             prefix = f"{trained.name}." if trained.name else ""
             params.update({prefix + key: value for key, value in describe.optimizer_params(optimizer).items()})
-    loop.run.log_fit_params(params, "torch", loop.session.number)
-    if modules:
-        text = "\n".join(describe.summary_of(describe.unwrapped(module)) for module in modules)
-        loop.store_text(text, "model_summary")
+    loop.run.log_fit_params({**params, **facts}, "torch", loop.session.number)

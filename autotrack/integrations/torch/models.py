@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import io
 import pickle
+from collections import OrderedDict
 from typing import Any
 
 import msgspec
 
+from autotrack.integrations.torch.describe import tensors_of
 from autotrack.models.snapshot import (
     PICKLING_ERRORS,
     PROTOCOL,
@@ -59,7 +61,8 @@ def taken_apart(module: Any, limit: int) -> Parts | NoSnapshot:
     """
     if secret := secret_attribute(module.modules()):
         return NoSnapshot(f"it holds a secret, its attribute {secret}")
-    tensors = [*module.parameters(), *module.buffers()]
+    weights, buffers = tensors_of(module)
+    tensors = weights + buffers
     held = sum(one.numel() * one.element_size() for one in tensors)
     most = limit if all(one.is_cpu for one in tensors) else min(limit, ACCELERATOR_LIMIT)
     if held > most:
@@ -117,6 +120,8 @@ class _Writer(pickle.Pickler):
 
     def reducer_override(self, obj: Any) -> Any:
         """Of a tensor its place among the parts; asked of every object that is none of Python's own kinds, once."""
+        if type(obj) is OrderedDict:  # most of what a module holds are empty ones, of its hooks; see `copyreg`
+            return NotImplemented if obj or vars(obj) else (OrderedDict, ())
         if not isinstance(obj, self._tensor):
             return NotImplemented
         import torch

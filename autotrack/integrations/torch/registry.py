@@ -39,7 +39,7 @@ class Loops:
         self._configuration = configuration
         self._lock = threading.RLock()
         self.trained: dict[int, Trained] = {}
-        """By id of the optimizer, for as long as that lives."""
+        """By id of the optimizer, for as long as that lives; always the same dictionary."""
         self._by_parameter: dict[int, tuple[ref[Any], Loop]] = {}
         self._made: deque[tuple[ref[Any], str]] = deque(maxlen=MAX_KNOWN)
         """Optimizers that have made no step, and the program's names for them."""
@@ -110,7 +110,8 @@ class Loops:
                 loop.finish()
 
     def _forget(self) -> None:
-        self.trained, self._by_parameter, self.last = {}, {}, None
+        self.trained.clear()
+        self._by_parameter, self.last = {}, None
         self._made.clear()
         self._modules.clear()
 
@@ -158,7 +159,7 @@ class Loops:
             loop = self._open(frame, trained, [one for made, _ in siblings for one in parameters_of(made)])
         else:
             self._join(loop, [one for made, _ in siblings for one in parameters_of(made)])
-            log_description(loop, [one for one in trained if one.name or loop.by_hand], [], [])
+            log_description(loop, [one for one in trained if one.name or loop.by_hand], [], [], {})
             if loop.by_hand:  # an optimizer that was not known yet: the `backward` before was that of this step
                 loop.by_hand, loop.steps = False, loop.steps - 1
         for one, (made, _) in zip(trained, siblings, strict=True):
@@ -208,9 +209,10 @@ class Loops:
         if before is not None and before.run is not loop.run:
             session.run.set_tags({notebook.CONTINUES_TAG: before.run.run_id})
         self._join(loop, parameters)
-        log_description(loop, trained, modules, parameters)
         facts = {"compiled": self.compiled, "grad_scaler": self.scaled}
-        session.run.log_fit_params({key: value for key, value in facts.items() if value}, "torch", session.number)
+        log_description(loop, trained, modules, parameters, {key: value for key, value in facts.items() if value})
+        if modules:
+            loop.store_summary(modules)
         if modules and (session.run.job is None or session.run.job.rank == 0):
             called, self._called = self._called, None
             loop.keep(modules, called[1] if called is not None and called[0]() is modules[0] else None)
@@ -222,7 +224,7 @@ class Loops:
         """The modules that have these parameters, without those inside others; the largest first."""
         wanted = {id(one) for one in parameters}
         known = [module for one in list(self._modules.values()) if (module := one()) is not None]
-        having = [(module, {id(one) for one in module.parameters()}) for module in known]
+        having = [(module, set(map(id, describe.tensors_of(module)[0]))) for module in known]
         having = [(module, held) for module, held in having if held & wanted]
         having.sort(key=lambda one: -len(one[1]))
         found: list[tuple[Any, set[int]]] = []

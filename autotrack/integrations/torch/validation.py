@@ -12,8 +12,7 @@ class Validation:
     """The pass at hand: for each name, the mean over all rows."""
 
     def __init__(self) -> None:
-        self.totals: dict[str, Total] = {}
-        """By name; empty between the passes."""
+        self._totals: dict[str, Total] = {}
 
     def add(self, name: str, value: Any, rows: int, is_sum: bool) -> None:
         """A loss of one batch.
@@ -24,14 +23,13 @@ class Validation:
             rows: Rows of the batch.
             is_sum: Whether it is the sum over them; else it is their mean.
         """
-        total = self.totals.setdefault(name, [0.0, 0])
+        total = self._totals.setdefault(name, [0.0, 0])
         total[0] = total[0] + (value if is_sum else value * rows)
         total[1] += rows
 
-    def take(self) -> dict[str, Any]:
-        """The means of the pass, which is over."""
-        totals, self.totals = self.totals, {}
-        return {name: total / rows for name, (total, rows) in totals.items() if rows}
+    def means(self) -> dict[str, Any]:
+        """By name, over the rows so far."""
+        return {name: total / rows for name, (total, rows) in self._totals.items() if rows}
 
 
 def rows_of(target: Any) -> int:

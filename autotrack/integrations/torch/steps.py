@@ -1,0 +1,218 @@
+"""What is seen at every step of a program: `backward` of a loss, then a step of an optimizer.
+
+Between two steps torch has had the processor's caches to itself. What counts here is how many places in memory are
+looked into, much more than what is done there: functions are long instead of many, and names are looked up near by.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from functools import partial
+from time import perf_counter
+from types import CodeType, FrameType
+from typing import Any
+
+from autotrack import clock, origin
+from autotrack.hooks import taps
+from autotrack.integrations.torch import names
+from autotrack.integrations.torch.loops import MAX_WAIT, MAX_WAITING
+from autotrack.integrations.torch.passes import Pass
+from autotrack.integrations.torch.registry import Loops, leaf_of
+from autotrack.tracking import scope
+
+Args = tuple[Any, ...]
+Kwargs = dict[str, Any]
+
+MAX_UNUSED = 10_000
+"""Losses that are kept for an optimizer's step."""
+
+_opened, _lent = scope.opened, scope.lent
+_frame = sys._getframe
+
+_CALLER = taps.CALLER + 1
+"""Frames from what looks on at `torch.autograd.backward` to the caller of `Tensor.backward`, which calls that."""
+
+
+class Seen:
+    """What a thread has seen since its last step."""
+
+    __slots__ = ("batch", "code", "name", "place", "scaled", "source", "spent", "timed", "values")
+
+    def __init__(self) -> None:
+        self.values: list[tuple[str, Any]] = []
+        self.source: Pass | None = None
+        """The pass that the last batch is of."""
+        self.batch: Pass | None = None
+        """The same, until a step has been made with that batch."""
+        self.timed = True
+        """Whether the step that comes is one of those that are timed, and how long what belongs to it has taken."""
+        self.spent = 0.0
+        self.code: CodeType | None = None
+        """The code that called `backward` last, the place in it, and what the loss is called there."""
+        self.place = 0
+        self.name = ""
+        self.scaled: tuple[Any, Any] | None = None
+        """Weak reference to a loss that `GradScaler` scaled, and the loss before."""
+
+
+class Now(threading.local):
+    """What this thread has seen."""
+
+    def __init__(self) -> None:
+        self.seen = Seen()
+
+
+class Steps:
+    """Looks on at `backward` and at the steps of optimizers."""
+
+    __slots__ = ("_tensor", "_trained", "loops", "names", "now")
+
+    def __init__(self, loops: Loops) -> None:
+        import torch
+
+        self._tensor: Any = torch.Tensor
+        self._trained = loops.trained
+        self.loops = loops
+        self.names = names.Names()
+        self.now = Now()
+
+    def value_of(self, tensor: Any) -> Any:
+        """A tensor's number; of an accelerator the tensor itself, apart from its graph; None where it has none."""
+        if not tensor.is_cpu or type(tensor) is not self._tensor:
+            return None if tensor.is_meta else tensor.detach().clone()
+        try:
+            return tensor.item()
+        except RuntimeError:  # one of many that `torch.func` computes at once
+            return None
+
+    def on_backward(self, result: Any, args: Args, kwargs: Kwargs) -> None:  # noqa: C901 - long on purpose
+        """`loss.backward()`, or `torch.autograd.backward(loss)`, which that comes down to."""
+        if (_opened() is not None or _lent) and scope.silenced():
+            return
+        now = self.now.seen
+        begun = perf_counter() if now.timed else 0.0
+        tensor: Any = args[0] if args else kwargs.get("tensors")
+        if type(tensor) is not self._tensor:
+            tensor = tensor[0] if type(tensor) in (tuple, list) and len(tensor) == 1 else tensor
+            if not isinstance(tensor, self._tensor):
+                return
+        gradient = args[1] if len(args) > 1 else kwargs.get("grad_tensors")
+        if gradient is not None and tensor.numel() != 1:  # without one, torch takes nothing but single values
+            return
+        try:
+            # As `value_of`, without a call of it: most losses are plain numbers.
+            if now.scaled is None and tensor.is_cpu and type(tensor) is self._tensor:
+                value = tensor.item()
+            else:
+                value = self._value_before_scaling(tensor, now)
+        except RuntimeError:
+            return
+        if value is None:
+            return
+        try:
+            frame = _frame(_CALLER)
+            code, place = frame.f_code, frame.f_lasti
+            if code is not now.code or place != now.place:
+                now.name = self.names.known[id(code), place, "loss"][0] or "loss"
+                now.code, now.place = code, place
+            name = now.name
+        except (KeyError, ValueError):  # not seen yet; of `torch.autograd.backward` there may be no such frame
+            name = self.names.at(_outside_torch(taps.caller()), "loss", names.loss_of_backward) or "loss"
+        now.values.append((name, value))
+        if not self._trained and not self.loops.has_optimizers():
+            self._step_by_hand(tensor, _outside_torch(taps.caller()))
+        elif len(now.values) > MAX_UNUSED:  # gradients that no optimizer ever uses
+            del now.values[:-1]
+        if begun:
+            now.spent += perf_counter() - begun
+
+    def _value_before_scaling(self, tensor: Any, now: Seen) -> Any:
+        scaled, now.scaled = now.scaled, None
+        return scaled[1] if scaled is not None and scaled[0]() is tensor else self.value_of(tensor)
+
+    def _step_by_hand(self, tensor: Any, frame: FrameType | None) -> None:
+        now = self.now.seen
+        values, now.values = now.values, []
+        batch, now.batch = now.batch, None
+        leaf = leaf_of(tensor)
+        loop = None if leaf is None else self.loops.of_manual(leaf, partial(names.program_frame, frame))
+        if loop is not None:
+            self.loops.last = loop
+            loop.after_manual(values, batch)
+
+    def on_step(self, optimizer: Any, args: Args, kwargs: Kwargs) -> None:  # noqa: C901 - long on purpose
+        """torch's own hook: an optimizer has made a step.
+
+        Args:
+            optimizer: The optimizer.
+            args: What its `step` was given: itself, and maybe a closure.
+            kwargs: The same, by keyword.
+        """
+        now = self.now.seen
+        begun = perf_counter() if now.timed else 0.0
+        values, now.values = now.values, []
+        source, now.batch = now.batch, None
+        if (_opened() is not None or _lent) and scope.silenced():
+            return
+        trained = self._trained.get(id(optimizer))
+        if trained is None or (trained.loop is not None and trained.loop.ended):
+            trained = self.loops.begin(optimizer, names.program_frame(_frame()))
+        loop = trained.loop
+        if loop is None:
+            return
+        self.loops.last = loop
+        if loop.validation is not None:
+            loop.end_validation()
+        step = trained.steps
+        trained.steps = step + 1
+        if step >= loop.steps:
+            loop.steps = step + 1
+        if source is not None and source is not loop.source:
+            loop.next_epoch(source, step)
+        if len(values) > 1:
+            values = _merged(values, (len(args) > 1 and args[1] is not None) or "closure" in kwargs)
+        time = clock.now()
+        for name, value in values:
+            if type(value) is float:
+                loop.points.append((name + loop.suffix, value, step, time))
+            else:
+                loop.run.log_tensor(name + loop.suffix, value, step)
+        groups, rates = optimizer.param_groups, trained.rates
+        if groups[0].get("lr") is not rates[0] if len(groups) == 1 == len(rates) else _differ(groups, rates):
+            loop.note_rates(trained, groups, step)
+        if len(loop.points) >= MAX_WAITING or abs(time - loop.written) > MAX_WAIT:  # clocks are set back, too
+            loop.write(time)
+        taken = loop.taken
+        taken.count += 1
+        if begun:
+            taken.took(now.spent + perf_counter() - begun)
+            now.spent = 0.0
+        now.timed = taken.count + 1 >= taken.due
+
+
+def _merged(values: list[tuple[str, Any]], first: bool) -> list[tuple[str, Any]]:
+    """One value for each name: the mean; or the first, where a closure was called: that is at the weights before the
+    step.
+    """
+    found: dict[str, list[Any]] = {}
+    for name, value in values:
+        found.setdefault(name, []).append(value)
+    return [(name, some[0] if first else sum(some[1:], some[0]) / len(some)) for name, some in found.items()]
+
+
+def _differ(groups: list[dict[str, Any]], rates: list[float | None]) -> bool:
+    """Whether a learning rate is another object than the one that was noted."""
+    return len(groups) != len(rates) or any(group.get("lr") is not rate for group, rate in zip(groups, rates))  # noqa: B905
+
+
+def _outside_torch(frame: FrameType | None) -> FrameType | None:
+    """The frame that called `backward`, outside torch."""
+    while frame is not None:
+        name = frame.f_globals.get("__name__")
+        if type(name) is not str or not name.startswith("torch."):
+            break
+        frame = frame.f_back
+    if frame is not None and not origin.is_users(frame):
+        return names.program_frame(frame) or frame
+    return frame
