@@ -33,12 +33,11 @@ READERS_OF_THE_ENVIRONMENT = {
 
 SWALLOWERS = {
     ("autotrack/hooks/guard.py", "call"),  # the shield
-    ("autotrack/hooks/guard.py", "watching"),  # the same, bound to what it calls
-    ("autotrack/hooks/guard.py", "watch"),
     ("autotrack/hooks/taps.py", "_stand_in"),  # the same, where a call more would be felt: they ask `guard.failed`
     ("autotrack/hooks/taps.py", "stand_in"),
     ("autotrack/hooks/taps.py", "timed_stand_in"),
     ("autotrack/hooks/taps.py", "_rare_stand_in"),
+    ("autotrack/integrations/torch/steps.py", "on_step"),  # torch's own hook, likewise
     ("autotrack/hooks/suspended.py", "_async_generator"),  # hands what is thrown in on to the generator inside
 }
 """Functions that catch `Exception` or more and do not raise it again."""

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, ParamSpec, TypeVar
 
-    A = TypeVar("A")
-    B = TypeVar("B")
-    C = TypeVar("C")
     P = ParamSpec("P")
     T = TypeVar("T")
 
@@ -163,19 +160,6 @@ def call(health: Health | None, where: str, fn: Callable[P, T], /, *args: P.args
         if health is not None and failed(health, where, error):
             raise
         return None
-
-
-def watching(health: Health, where: str, fn: Callable[[A, B, C], object]) -> Callable[[A, B, C], None]:
-    """`call`, bound once, for a function of three arguments that is called very often: nothing is packed for it."""
-
-    def watch(first: A, second: B, third: C) -> None:
-        try:
-            fn(first, second, third)
-        except Exception as error:
-            if failed(health, where, error):
-                raise
-
-    return watch
 
 
 def failed(health: Health, where: str, error: Exception) -> bool:

@@ -46,34 +46,14 @@ def test_the_suite_sees_what_production_swallows(health: Health) -> None:
     assert [record.where for record in health.recent] == ["here", "there"]
 
 
-@pytest.mark.usefixtures("production")
-def test_a_watched_function_is_shielded_each_time(health: Health) -> None:
-    """Bound once, it is called with what is given; what it raises is recorded each time, and goes no further."""
-    seen: list[tuple[object, ...]] = []
-
-    def watcher(*given: object) -> None:
-        seen.append(given)
-        _fail(f"number {len(seen)}")
-
-    watch = guard.watching(health, "watching", watcher)
-    watch(1, (2,), {"three": 3})
-    watch(4, (), {})
-    assert seen == [(1, (2,), {"three": 3}), (4, (), {})]
-    told = [(record.where, record.message) for record in health.recent]
-    assert told == [("watching", "ValueError: number 1"), ("watching", "ValueError: number 2")]
-
-
-def test_the_suite_sees_what_a_watched_function_raises(health: Health) -> None:
-    """With `reraise` it is recorded and raised; Ctrl-C is the program's own in any case."""
-    with pytest.raises(ValueError, match="no"):
-        guard.watching(health, "here", lambda *_: _fail())(1, 2, 3)
-    assert [record.where for record in health.recent] == ["here"]
-
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        guard.watching(health, "there", interrupted)(1, 2, 3)
+@pytest.mark.parametrize("suite", [False, True])
+def test_an_error_that_was_caught_elsewhere_is_recorded_the_same(
+    health: Health, suite: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it is to be raised again is said: in the test suite."""
+    monkeypatch.setattr(guard, "reraise", suite)
+    assert guard.failed(health, "there", ValueError("no")) is suite
+    assert [(record.where, record.message) for record in health.recent] == [("there", "ValueError: no")]
     assert health.errors == 1
 
 

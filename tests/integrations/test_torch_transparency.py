@@ -267,6 +267,33 @@ def test_a_module_that_holds_much_else_is_left_out(autotrack_store, monkeypatch)
     assert "larger than 10000 bytes" in run.info.degraded
 
 
+def test_what_fails_at_a_step_is_not_the_trainings(shield_on, autotrack_store, monkeypatch):
+    """It is recorded for the doctor, weights are as without autotrack, and after five errors nothing is done."""
+    from autotrack.hooks import guard
+    from autotrack.integrations.torch.registry import Loops
+
+    def trained():
+        torch.manual_seed(0)
+        net = nn.Linear(8, 2)
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+        for _ in range(7):
+            optimizer.zero_grad()
+            functional.cross_entropy(net(X), Y).backward()
+            optimizer.step()
+        return net.weight.detach()
+
+    def failing(*_):
+        raise ValueError("ours")
+
+    expected = trained()
+    autotrack.autolog()
+    monkeypatch.setattr(Loops, "begin", failing)
+    assert torch.equal(trained(), expected)
+    health = guard.health("torch")
+    assert {record.where for record in health.recent} == {"optimizer step"}
+    assert (health.errors, health.broken) == (guard.MAX_ERRORS, True)
+
+
 def test_memory_that_the_program_gives_parameters_is_that_of_the_stored_model(autotrack_store, monkeypatch):
     """`p.data = ...` in place of a change of the memory that there was."""
     from autotrack.integrations.torch import loops, steps

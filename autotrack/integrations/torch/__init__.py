@@ -30,7 +30,7 @@ from autotrack.hooks import guard, taps
 from autotrack.hooks.patching import Patcher
 from autotrack.integrations.options import IntegrationConfig
 from autotrack.integrations.torch import elastic, mirrors, names, spawning, steps
-from autotrack.integrations.torch.loops import NAME, Loop
+from autotrack.integrations.torch.loops import HEALTH, Loop
 from autotrack.integrations.torch.passes import Pass
 from autotrack.integrations.torch.registry import Loops
 from autotrack.integrations.torch.validation import Validation, rows_of
@@ -47,8 +47,6 @@ LOSSES = (
 MAX_CALLS = 1_000
 """Calls of other modules after which the one that is to be trained is waited for no longer."""
 
-_health = guard.health(NAME)
-
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
 
@@ -59,7 +57,7 @@ def instrument(patcher: Patcher, configuration: Callable[[], IntegrationConfig])
 
     torch: Any = sys.modules["torch"]
     hooks = Hooks(configuration)
-    step = register_optimizer_step_post_hook(guard.watching(_health, "optimizer step", hooks.steps.on_step))
+    step = register_optimizer_step_post_hook(hooks.steps.on_step)
     patcher.on_revert(step.remove)
     patcher.on_revert(hooks.forget)
     patcher.tap(torch.autograd, "backward", hooks.steps.on_backward, rebind_in=_is_users)
@@ -141,7 +139,7 @@ class Hooks:
             handle.remove()
 
     def _before_module(self, module: Any, args: tuple[Any, ...]) -> None:
-        guard.call(_health, "first call of a module", self._look_at_module, module, args)
+        guard.call(HEALTH, "first call of a module", self._look_at_module, module, args)
 
     def _look_at_module(self, module: Any, args: tuple[Any, ...]) -> None:
         wanted = self.loops.awaited()

@@ -43,7 +43,7 @@ RENEWAL = 2.0
 MAX_CHECKPOINTS = 100
 """Files of `torch.save` that are kept with a training."""
 
-_health = guard.health(NAME)
+HEALTH = guard.health(NAME)
 
 
 class Kept(msgspec.Struct):
@@ -158,7 +158,7 @@ class Loop:
         if self.source is None and loader is not None:
             self.run.log_fit_params(description_of(loader), "DataLoader", self.session.number)
             if self.options.log_datasets:
-                guard.call(_health, "data", self._describe_data, loader)
+                guard.call(HEALTH, "data", self._describe_data, loader)
             else:
                 self.run.skip(f"dataset{self.suffix}", behind.off("log_datasets"))
         self.source = source
@@ -275,7 +275,7 @@ class Loop:
             self.session.details["checkpoints"] = list(self._checkpoints.values())
         self.session.close(status, error)
         self.run.remove_companion(self)
-        guard.call(_health, "model", self._submit_models)
+        guard.call(HEALTH, "model", self._submit_models)
 
     def finish(self, status: EndStatus = "FINISHED", error: events.ErrorInfo | None = None) -> None:
         """The loop is over, and so is a run that was opened for it."""

@@ -14,9 +14,9 @@ from types import CodeType, FrameType
 from typing import Any
 
 from autotrack import clock, origin
-from autotrack.hooks import taps
+from autotrack.hooks import guard, taps
 from autotrack.integrations.torch import names
-from autotrack.integrations.torch.loops import MAX_WAIT, MAX_WAITING
+from autotrack.integrations.torch.loops import HEALTH, MAX_WAIT, MAX_WAITING
 from autotrack.integrations.torch.passes import Pass
 from autotrack.integrations.torch.registry import Loops, leaf_of
 from autotrack.tracking import scope
@@ -149,46 +149,52 @@ class Steps:
             args: What its `step` was given: itself, and maybe a closure.
             kwargs: The same, by keyword.
         """
-        now = self.now.seen
-        begun = perf_counter() if now.timed else 0.0
-        values, now.values = now.values, []
-        source, now.batch = now.batch, None
-        if (_opened() is not None or _lent) and scope.silenced():
-            return
-        trained = self._trained.get(id(optimizer))
-        if trained is None or (trained.loop is not None and trained.loop.ended):
-            trained = self.loops.begin(optimizer, names.program_frame(_frame()))
-        loop = trained.loop
-        if loop is None:
-            return
-        self.loops.last = loop
-        if loop.validation is not None:
-            loop.end_validation()
-        step = trained.steps
-        trained.steps = step + 1
-        if step >= loop.steps:
-            loop.steps = step + 1
-        if source is not None and source is not loop.source:
-            loop.next_epoch(source, step)
-        if len(values) > 1:
-            values = _merged(values, (len(args) > 1 and args[1] is not None) or "closure" in kwargs)
-        time = clock.now()
-        for name, value in values:
-            if type(value) is float:
-                loop.points.append((name + loop.suffix, value, step, time))
-            else:
-                loop.run.log_tensor(name + loop.suffix, value, step)
-        groups, rates = optimizer.param_groups, trained.rates
-        if groups[0].get("lr") is not rates[0] if len(groups) == 1 == len(rates) else _differ(groups, rates):
-            loop.note_rates(trained, groups, step)
-        if len(loop.points) >= MAX_WAITING or abs(time - loop.written) > MAX_WAIT:  # clocks are set back, too
-            loop.write(time)
-        taken = loop.taken
-        taken.count += 1
-        if begun:
-            taken.took(now.spent + perf_counter() - begun)
-            now.spent = 0.0
-        now.timed = taken.count + 1 >= taken.due
+        try:
+            if HEALTH.broken:
+                return
+            now = self.now.seen
+            begun = perf_counter() if now.timed else 0.0
+            values, now.values = now.values, []
+            source, now.batch = now.batch, None
+            if (_opened() is not None or _lent) and scope.silenced():
+                return
+            trained = self._trained.get(id(optimizer))
+            if trained is None or (trained.loop is not None and trained.loop.ended):
+                trained = self.loops.begin(optimizer, names.program_frame(_frame()))
+            loop = trained.loop
+            if loop is None:
+                return
+            self.loops.last = loop
+            if loop.validation is not None:
+                loop.end_validation()
+            step = trained.steps
+            trained.steps = step + 1
+            if step >= loop.steps:
+                loop.steps = step + 1
+            if source is not None and source is not loop.source:
+                loop.next_epoch(source, step)
+            if len(values) > 1:
+                values = _merged(values, (len(args) > 1 and args[1] is not None) or "closure" in kwargs)
+            time = clock.now()
+            for name, value in values:
+                if type(value) is float:
+                    loop.points.append((name + loop.suffix, value, step, time))
+                else:
+                    loop.run.log_tensor(name + loop.suffix, value, step)
+            groups, rates = optimizer.param_groups, trained.rates
+            if groups[0].get("lr") is not rates[0] if len(groups) == 1 == len(rates) else _differ(groups, rates):
+                loop.note_rates(trained, groups, step)
+            if len(loop.points) >= MAX_WAITING or abs(time - loop.written) > MAX_WAIT:  # clocks are set back, too
+                loop.write(time)
+            taken = loop.taken
+            taken.count += 1
+            if begun:
+                taken.took(now.spent + perf_counter() - begun)
+                now.spent = 0.0
+            now.timed = taken.count + 1 >= taken.due
+        except Exception as error:  # the shield, here without a call of it
+            if guard.failed(HEALTH, "optimizer step", error):
+                raise
 
 
 def _merged(values: list[tuple[str, Any]], first: bool) -> list[tuple[str, Any]]:
