@@ -53,8 +53,14 @@ _inherited: WeakKeyDictionary[threading.Thread, Stack | Arrived] = WeakKeyDictio
 lent: list[bool] = []
 """Not empty once any thread has inherited: a look into the dictionary costs more than all else of `stack`."""
 
+used: list[bool] = []
+"""Not empty once anything was opened in any context of the program's.
+
+For those who cannot pay for a call of `stack`: until then nothing is open; and later not where `opened` gives None and
+nothing was ever `lent`.
+"""
+
 opened = _stack.get
-"""For who cannot pay for a call of `stack`: where this is None, and nothing was ever `lent`, nothing is open here."""
 
 
 class _Traffic:
@@ -113,13 +119,20 @@ def unopened() -> Stack | Arrived:
 def enter(frames: Stack | Arrived) -> None:
     """From here on, until something else is said, this is what is open in this context."""
     if _stack.get() is not frames:
+        used[:] = [True]
         _stack.set(frames)
+
+
+def aside() -> None:
+    """This thread is one of autotrack's own, in which nothing is recorded."""
+    _stack.set((OFF,))
 
 
 def push(frame: Frame) -> None:
     """Open something; `pop` closes it."""
     if frame.kind == "training":
         traffic.enter()
+    used[:] = [True]
     _stack.set((*stack(), frame))
 
 
@@ -194,6 +207,7 @@ def inherited_by(thread: threading.Thread) -> Stack | Arrived:
 @contextmanager
 def within(frames: Stack | Arrived) -> Iterator[None]:
     """Run a piece of work that was handed over from another context, with what was open there."""
+    used[:] = [True]
     token = _stack.set(frames)
     thread = threading.current_thread()
     before = _inherited.get(thread)
@@ -212,7 +226,7 @@ def _lend(thread: threading.Thread, frames: Stack | Arrived | None) -> None:
     if frames is None:
         _inherited.pop(thread, None)
     else:
-        lent[:] = [True]
+        lent[:] = used[:] = [True]
         _inherited[thread] = frames
 
 

@@ -187,11 +187,11 @@ class Worker:
 
     def _work(self) -> None:
         try:
-            with scope.off():
-                while self._wait_for_job():
-                    self._wait_for_quiet()
-                    if not self._is_stopped():
-                        self._do_next()
+            scope.aside()
+            while self._wait_for_job():
+                self._wait_for_quiet()
+                if not self._is_stopped():
+                    self._do_next()
         finally:
             with self._lock:  # an error comes out of a job in the test suite alone (`guard.reraise`)
                 if not self._is_stopped():

@@ -25,7 +25,7 @@ from autotrack.hooks import guard
 from autotrack.integrations.torch.models import taken_apart
 from autotrack.models import Model
 from autotrack.models.uris import local_path
-from autotrack.tracking import recorders
+from autotrack.tracking import recorders, scope
 
 X = torch.linspace(-1, 1, 640 * 8).reshape(640, 8).sin()
 Y = (X.sum(1) > 0).long()
@@ -488,6 +488,49 @@ def test_threads_that_train_at_once_keep_their_losses_apart(recorded):
     autotrack.flush()
     curves = sorted(curve(recorded, run, "loss") for run in recorded.runs())
     assert curves == sorted((list(range(41)), losses) for _, _, losses in loops)
+
+
+def test_what_a_thread_leaves_is_not_of_the_next_one_with_its_ident(recorded):
+    """A loss without a step, of a thread that has ended; systems give the next thread the same ident."""
+    net, other = nn.Linear(8, 2), nn.Linear(8, 2)
+    optimizer, another = (torch.optim.SGD(one.parameters(), lr=0.1) for one in (net, other))
+    losses, idents = [], []
+
+    def leave():
+        idents.append(threading.get_ident())
+        (cross_entropy(other(X), Y) * 1000.0).backward()
+
+    def train():
+        idents.append(threading.get_ident())
+        losses.extend(full_batch(net, optimizer, steps=1))
+
+    for _ in range(20):
+        for work in (leave, train):
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+    assert len(set(idents)) < len(idents), "no ident was given out twice"
+    autotrack.flush()
+    assert another.param_groups
+    (run,) = recorded.runs()
+    assert curve(recorded, run, "loss") == (list(range(20)), losses)
+
+
+def test_the_first_that_a_program_opens_counts_in_the_midst_of_a_loop(recorded):
+    """`disabled()`, and a thread that is started inside: until then steps do not even ask."""
+    scope.used.clear()
+    net = nn.Linear(8, 2)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    losses = full_batch(net, optimizer, steps=2)
+    assert not scope.used
+    with autotrack.disabled():
+        full_batch(net, optimizer, steps=2)
+        thread = threading.Thread(target=full_batch, args=(net, optimizer))
+        thread.start()
+    thread.join()
+    losses += full_batch(net, optimizer, steps=2)
+    autotrack.flush()
+    assert curve(recorded, recorded.only_run(), "loss") == ([0, 1, 2, 3], losses)
 
 
 def test_points_are_written_though_the_clock_is_set_back(recorded, monkeypatch):

@@ -195,7 +195,7 @@ class Hooks:
 
     def on_batch(self, result: Any, args: Args, kwargs: Kwargs, seconds: float) -> None:
         """A loader gave a batch."""
-        now = self.steps.now.seen
+        now = self.steps.now()
         source = now.source
         if source is None or source.iterator() is not args[0] or source.ended:
             source = now.source = self._passes.get(args[0])
@@ -210,14 +210,14 @@ class Hooks:
         """`GradScaler.scale`: what is recorded is the loss itself."""
         loss, scaled = args[1] if len(args) > 1 else kwargs.get("outputs"), result
         if scaled is not loss and isinstance(scaled, self._torch.Tensor) and scaled.numel() == 1:
-            self.steps.now.seen.scaled = ref(scaled), self.steps.value_of(loss)
+            self.steps.now().scaled = ref(scaled), self.steps.value_of(loss)
             self.loops.scaled = True
 
     def on_clip(self, result: Any, args: Args, kwargs: Kwargs) -> None:
         """`clip_grad_norm_` gives the norm before."""
         value = self.steps.value_of(result) if isinstance(result, self._torch.Tensor) and not scope.silenced() else None
         if value is not None:
-            self.steps.now.seen.values.append(("grad_norm", value))
+            self.steps.now().values.append(("grad_norm", value))
 
     def on_save(self, result: Any, args: Args, kwargs: Kwargs) -> None:
         """`torch.save` wrote a file."""

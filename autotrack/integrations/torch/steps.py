@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 from functools import partial
+from threading import get_ident
 from time import perf_counter
 from types import CodeType, FrameType
 from typing import Any
@@ -27,7 +28,7 @@ Kwargs = dict[str, Any]
 MAX_UNUSED = 10_000
 """Losses that are kept for an optimizer's step."""
 
-_opened, _lent = scope.opened, scope.lent
+_used, _opened, _lent = scope.used, scope.opened, scope.lent
 _frame = sys._getframe
 
 _CALLER = taps.CALLER + 1
@@ -37,9 +38,11 @@ _CALLER = taps.CALLER + 1
 class Seen:
     """What a thread has seen since its last step."""
 
-    __slots__ = ("batch", "code", "name", "place", "scaled", "source", "spent", "timed", "values")
+    __slots__ = ("batch", "code", "name", "place", "scaled", "source", "spent", "thread", "timed", "values")
 
-    def __init__(self) -> None:
+    def __init__(self, thread: int) -> None:
+        self.thread = thread
+        """The thread's ident; 0 when it has ended, and another thread may have the same."""
         self.values: list[tuple[str, Any]] = []
         self.source: Pass | None = None
         """The pass that the last batch is of."""
@@ -56,17 +59,26 @@ class Seen:
         """Weak reference to a loss that `GradScaler` scaled, and the loss before."""
 
 
-class Now(threading.local):
-    """What this thread has seen."""
+class _End:
+    """Goes when its thread does."""
 
+    def __init__(self, seen: Seen) -> None:
+        self._seen = seen
+
+    def __del__(self) -> None:
+        self._seen.thread = 0
+
+
+class _Here(threading.local):
     def __init__(self) -> None:
-        self.seen = Seen()
+        self.seen = Seen(get_ident())
+        self._end = _End(self.seen)
 
 
 class Steps:
     """Looks on at `backward` and at the steps of optimizers."""
 
-    __slots__ = ("_tensor", "_trained", "loops", "names", "now")
+    __slots__ = ("_here", "_last", "_tensor", "_trained", "loops", "names")
 
     def __init__(self, loops: Loops) -> None:
         import torch
@@ -75,7 +87,13 @@ class Steps:
         self._trained = loops.trained
         self.loops = loops
         self.names = names.Names()
-        self.now = Now()
+        self._here = _Here()
+        self._last = Seen(0)
+
+    def now(self) -> Seen:
+        """What this thread has seen."""
+        self._last = seen = self._here.seen
+        return seen
 
     def value_of(self, tensor: Any) -> Any:
         """A tensor's number; of an accelerator the tensor itself, apart from its graph; None where it has none."""
@@ -88,9 +106,11 @@ class Steps:
 
     def on_backward(self, result: Any, args: Args, kwargs: Kwargs) -> None:  # noqa: C901 - long on purpose
         """`loss.backward()`, or `torch.autograd.backward(loss)`, which that comes down to."""
-        if (_opened() is not None or _lent) and scope.silenced():
+        if _used and (_opened() is not None or _lent) and scope.silenced():
             return
-        now = self.now.seen
+        now = self._last
+        if now.thread != get_ident():
+            now = self.now()
         begun = perf_counter() if now.timed else 0.0
         tensor: Any = args[0] if args else kwargs.get("tensors")
         if type(tensor) is not self._tensor:
@@ -132,7 +152,7 @@ class Steps:
         return scaled[1] if scaled is not None and scaled[0]() is tensor else self.value_of(tensor)
 
     def _step_by_hand(self, tensor: Any, frame: FrameType | None) -> None:
-        now = self.now.seen
+        now = self.now()
         values, now.values = now.values, []
         batch, now.batch = now.batch, None
         leaf = leaf_of(tensor)
@@ -152,11 +172,13 @@ class Steps:
         try:
             if HEALTH.broken:
                 return
-            now = self.now.seen
+            now = self._last
+            if now.thread != get_ident():
+                now = self.now()
             begun = perf_counter() if now.timed else 0.0
             values, now.values = now.values, []
             source, now.batch = now.batch, None
-            if (_opened() is not None or _lent) and scope.silenced():
+            if _used and (_opened() is not None or _lent) and scope.silenced():
                 return
             trained = self._trained.get(id(optimizer))
             if trained is None or (trained.loop is not None and trained.loop.ended):

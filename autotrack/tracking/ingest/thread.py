@@ -169,11 +169,11 @@ class IngestThread:
 
     def _run(self) -> None:
         try:
-            with scope.off():
-                while self._wait_for_next():
-                    self._tick()
-                    if not self._paused:
-                        self._pass_once()
+            scope.aside()
+            while self._wait_for_next():
+                self._tick()
+                if not self._paused:
+                    self._pass_once()
         finally:
             with self._wake:  # an error comes out of a pass in the test suite alone (`guard.reraise`)
                 if self._thread is threading.current_thread():
