@@ -149,6 +149,36 @@ def test_run_that_is_being_written_and_young_files_are_left_alone(source: Access
     assert list(files_below(root)) == ["my own folder/file"]
 
 
+def test_what_a_process_that_died_had_half_written_goes(source: Access) -> None:
+    """In the folder of a run that stays: a file, a folder, at any depth. What the program put there stays."""
+    fill(source, A)
+    fill(source, B)
+    delete_run(source.store, B)
+    run, half = Path(source.location.artifact_root) / A, f".{'e' * 32}.part"
+    for folder in (run / half / "inside", run / "figures"):
+        folder.mkdir(parents=True)
+        (folder / half).write_bytes(b"123")
+    for name in ("my.part", "my file", "figures/.hidden.part"):
+        (run / name).write_bytes(b"1")
+    (Path(source.location.artifact_root) / B / half).write_bytes(b"123")
+    before = files_below(run)
+    assert named(collect_garbage(source.location.url)) == [("run", B), ("model", B[:8])]
+    assert not [one for one in check_store(source.location.url).findings if half in one.subject]
+    age(run)
+    subjects = {one.subject for one in check_store(source.location.url).findings if half in one.subject}
+    assert subjects == {str(run / half), str(run / "figures" / half)}
+    listed = collect_garbage(source.location.url)
+    assert [(item.kind, item.name, item.size) for item in listed.items[2:]] == [
+        ("folder", str(run / half), 3),
+        ("folder", str(run / "figures" / half), 3),
+    ]
+    collect_garbage(source.location.url, dry_run=False)
+    left = [path for path in before if half not in path]
+    assert list(files_below(run)) == left
+    assert {"my.part", "my file", "figures/.hidden.part"} <= set(left)
+    assert records_of(source, A)
+
+
 def test_files_of_another_store_in_the_same_folder_are_left_alone(source: Access) -> None:
     """Two databases in one folder share the root of their files: what this one does not know may be the other's."""
     fill(source, A)

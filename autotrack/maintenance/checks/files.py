@@ -13,6 +13,7 @@ from typing import NamedTuple
 from sqlalchemy import select
 
 from autotrack.artifacts import Artifacts, checked_path
+from autotrack.artifacts.paths import is_unfinished
 from autotrack.errors import ArtifactError
 from autotrack.maintenance.checks.findings import Finding
 from autotrack.maintenance.places import MODELS, is_local, place_of_model, run_roots
@@ -157,9 +158,15 @@ def check_strays(store: Store) -> Iterator[Finding]:
         size, count = weight(folder)
         problem = f"{count} files, {size} bytes, of a run or model that the store does not have"
         yield Finding("files", str(folder), problem, "remove them: autotrack gc --yes")
+    unfinished = set(left_overs(store, Path(root)))
+    for path in sorted(unfinished):
+        problem = f"{weight(path)[0]} bytes, left over by a process that died while it wrote them"
+        yield Finding("files", str(path), problem, "remove them: autotrack gc --yes")
     known = _runs_below(store, Path(root))
     for run_id, paths in _named(store, known):
-        extra = [path for path in _old_files(Path(root, run_id)) if path not in paths]
+        folder = Path(root, run_id)
+        old = [path for path in _old_files(folder) if unfinished.isdisjoint((folder / path, *(folder / path).parents))]
+        extra = [path for path in old if path not in paths]
         if extra:
             shown = ", ".join(extra[:3]) + (", ..." if len(extra) > 3 else "")
             problem = f"{len(extra)} files that no row names: {shown}"
@@ -186,6 +193,16 @@ def unknown_folders(store: Store, root: Path, now: float | None = None) -> list[
     lost = [folder for name, folder in runs.items() if name not in run_roots(store, runs)]
     lost += [folder for name, folder in models.items() if name not in used]
     return sorted(folder for folder in lost if not is_young(folder, now))
+
+
+def left_overs(store: Store, root: Path, now: float | None = None) -> list[Path]:
+    """Files and folders, in those of runs that the store has, that were being written when a process died.
+
+    Nobody sees them (`Artifacts.list` leaves them out), and no process goes on with them: each writes its own.
+    """
+    runs = (root / run_id for run_id in _runs_below(store, root))
+    found = {path for folder in runs for path in folder.rglob(".*.part") if is_unfinished(path.name)}
+    return sorted(path for path in found if found.isdisjoint(path.parents) and not is_young(path, now))
 
 
 def referenced_models(store: Store, names: Iterable[str]) -> set[str]:
@@ -231,7 +248,8 @@ def is_young(folder: Path, now: float | None = None) -> bool:
     return any(path.lstat().st_mtime > limit for path in (folder, *folder.rglob("*")))
 
 
-def weight(folder: Path) -> tuple[int, int]:
-    """Bytes and number of the files below a folder."""
-    sizes = [path.lstat().st_size for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()]
+def weight(path: Path) -> tuple[int, int]:
+    """Bytes and number of the files below a folder; of a file, its own."""
+    below = path.rglob("*") if path.is_dir() and not path.is_symlink() else [path]
+    sizes = [one.lstat().st_size for one in below if not one.is_dir() or one.is_symlink()]
     return sum(sizes), len(sizes)

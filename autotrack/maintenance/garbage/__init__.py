@@ -55,12 +55,12 @@ def collect_garbage(
 ) -> Garbage:
     """Remove deleted runs and experiments for good, with their files; and files that nobody refers to any more.
 
-    A run that a version of a registered model is from stays, and so does its model. A run that is being written is
-    left alone, and so are files younger than an hour that no row names: other processes may record meanwhile. Equal
-    models are stored once; one goes with the last run that refers to it. Files in the folder of a run that is there
-    stay, whether a row names them or not. On remote storage, and where several stores keep their files below one root
-    (those of a server lie beside those of the project's SQLite store), only the files of the runs go. What is
-    interrupted is finished by the next clean-up.
+    A run that a version of a registered model is from stays, and so does its model. A run that is being written is left
+    alone, and so are files younger than an hour that no row names: other processes may record meanwhile. Equal models
+    are stored once; one goes with the last run that refers to it. Files in the folder of a run that is there stay,
+    whether a row names them or not, but for what a process that died had half written. On remote storage, and where
+    several stores keep their files below one root (those of a server lie beside those of the project's SQLite store),
+    only the files of the runs go. What is interrupted is finished by the next clean-up.
 
     Args:
         tracking_uri: The store; None for the one that this process records into.

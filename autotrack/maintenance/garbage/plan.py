@@ -11,7 +11,7 @@ from sqlalchemy import Connection, exists, func, select
 from autotrack import clock
 from autotrack.artifacts import Artifacts
 from autotrack.errors import ArtifactError, InvalidArgumentError, NotFoundError
-from autotrack.maintenance.checks.files import is_shared, unknown_folders, weight
+from autotrack.maintenance.checks.files import is_shared, left_overs, unknown_folders, weight
 from autotrack.maintenance.checks.processes import PURGING, is_alive
 from autotrack.maintenance.places import is_local, place_of_model, run_roots, walk
 from autotrack.store import schema
@@ -57,7 +57,7 @@ class Plan(NamedTuple):
     """Primary keys and names."""
     models: list[DoomedPlace]
     folders: list[DoomedPlace]
-    """Of runs that the store does not have, and left-overs of writing."""
+    """Of runs that the store does not have, and left-overs of writing, which may be files."""
     journals: list[str]
     """Ids of journals that are in the tables and gone as files."""
     kept: list[str]
@@ -194,8 +194,11 @@ def _strays(store: Store, known: set[str]) -> list[DoomedPlace]:
     root = store.location.artifact_root
     if not is_local(root) or not Path(root).is_dir() or is_shared(store.location):
         return []
-    found = (folder for folder in unknown_folders(store, Path(root)) if str(folder) not in known)
-    return [DoomedPlace(str(folder), weight(folder)[0]) for folder in found]
+    found = unknown_folders(store, Path(root)) + left_overs(store, Path(root))
+    # What is left over in a run's folder goes with it, where that goes.
+    return [
+        DoomedPlace(str(path), weight(path)[0]) for path in found if known.isdisjoint(map(str, (path, *path.parents)))
+    ]
 
 
 def _old_journals(reader: Reader) -> list[str]:
