@@ -77,12 +77,15 @@ class Artifacts:
         """
         return self._put(path, [data])
 
-    def put_all(self, folder: str, files: Mapping[str, bytes]) -> list[Stored]:
+    def put_all(
+        self, folder: str, files: Mapping[str, bytes], digests: Mapping[str, str] | None = None
+    ) -> list[Stored]:
         """Store several files of a folder; of a local folder that is not there yet they appear all together.
 
         Args:
             folder: Path of the folder.
             files: Contents by relative paths in it, in the order in which they are to appear else.
+            digests: SHA-256 of those of which it is known already, by the same paths.
 
         Raises:
             ArtifactError: A path is refused, or a file cannot be written.
@@ -95,7 +98,11 @@ class Artifacts:
             raise self._error(folder, error) from error
         if not together:
             return [self.put_bytes(f"{folder}/{name}", data) for name, data in checked.items()]
-        return [Stored(f"{place}/{name}", len(data), sha256_of_bytes(data)) for name, data in checked.items()]
+        known = digests or {}
+        return [
+            Stored(f"{place}/{name}", len(data), known.get(name) or sha256_of_bytes(data))
+            for name, data in checked.items()
+        ]
 
     def put_file(self, local: Path, path: str) -> Stored:
         """Store a copy of a local file.

@@ -204,7 +204,7 @@ def _saved(
                 return folder, _noted(models, folder, saved)
         content = saved.to_yaml().encode()
         if isinstance(draft, Draft):
-            models.put_all(folder, {**draft.files, FILE_NAME: content})
+            models.put_all(folder, {**draft.files, FILE_NAME: content}, (saved.autotrack or {}).get("files"))
         else:
             (draft / FILE_NAME).unlink()
             models.put_folder(draft, folder)

@@ -45,6 +45,11 @@ def test_several_files_of_a_folder_are_stored_at_once(files: Artifacts) -> None:
     assert [info.path for info in files.list("some/where")] == [
         f"some/where/{name}" for name in ("b.txt", "c.txt", "deep", "empty")
     ]
+    known = hashlib.sha256(b"1").hexdigest()
+    assert files.put_all("known", {"a": b"1", "b": b"1"}, {"a": known}) == [
+        ("known/a", 1, known),
+        ("known/b", 1, known),
+    ]
     assert files.put_all("nothing", {}) == []
 
 
