@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -448,6 +449,7 @@ def test_reference_counts_are_stable_over_many_fits(autotrack_store):
     model = GaussianNB()
     model.fit(X, Y)
     autotrack.flush()
+    gc.collect()  # tests before this one may have left cycles that hold X, which go in the midst of the thousand
     before = sys.getrefcount(X), sys.getrefcount(model)
     with autotrack.start_run():
         for _ in range(1_000):
