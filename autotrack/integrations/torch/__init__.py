@@ -181,9 +181,10 @@ class Hooks:
         target = args[1] if len(args) > 1 else kwargs.get("target")
         is_sum = kwargs.get("reduction") == "sum"
         key = names.validation_name(variable, name)
-        if loop.validation is None:
-            loop.validation = Validation()
-        loop.validation.add(key, value, rows_of(target), is_sum)
+        validation = loop.validation  # which a step of another thread may end
+        if validation is None:
+            validation = loop.validation = Validation()
+        validation.add(key, value, rows_of(target), is_sum)
 
     def on_pass(self, result: Any, args: Args, kwargs: Kwargs) -> None:
         """A pass over a loader begins."""

@@ -84,11 +84,11 @@ def tensors_of(module: Any) -> tuple[list[Any], list[Any]]:
     return list(weights.values()), list(buffers.values())
 
 
-Row = tuple[str, str, int, int]
+Part = tuple[str, str, int, int]
 """A part of a module: its name, its class, its own parameters, and how many of them are trained."""
 
 
-def rows_of(module: Any) -> list[Row]:
+def parts_of(module: Any) -> list[Part]:
     """A module's parts, `MAX_LINES` of them and one more at most."""
     rows = []
     for name, part in islice(module.named_modules(), MAX_LINES + 1):
@@ -98,10 +98,10 @@ def rows_of(module: Any) -> list[Row]:
     return rows
 
 
-def summary_of(rows: list[Row]) -> str:
+def summary_of(parts: list[Part]) -> str:
     """A table of a module's parts, their classes and how many parameters each has itself."""
     lines = [f"{'part':40} {'class':30} {'parameters':>14} {'trainable':>14}"]
     lines += [
-        f"{name or '(whole)':40} {kind:30} {total:14,} {free:14,}" for name, kind, total, free in rows[:MAX_LINES]
+        f"{name or '(whole)':40} {kind:30} {total:14,} {free:14,}" for name, kind, total, free in parts[:MAX_LINES]
     ]
-    return "\n".join([*lines, "..."] if len(rows) > MAX_LINES else lines) + "\n"
+    return "\n".join([*lines, "..."] if len(parts) > MAX_LINES else lines) + "\n"

@@ -235,10 +235,10 @@ class Loop:
 
     def store_summary(self, modules: list[Any]) -> None:
         """Keep a summary of the modules among the run's files."""
-        job = partial(self._store_summary, [describe.rows_of(describe.unwrapped(module)) for module in modules])
+        job = partial(self._store_summary, [describe.parts_of(describe.unwrapped(module)) for module in modules])
         self.run.recorder.worker.submit(job, cost=self.run.cost)
 
-    def _store_summary(self, parts: list[list[describe.Row]]) -> None:
+    def _store_summary(self, parts: list[list[describe.Part]]) -> None:
         text = "\n".join(describe.summary_of(rows) for rows in parts)
         outputs.store_bytes(self.run, text.encode(), f"model_summary{self.suffix}.txt")
 
