@@ -165,8 +165,8 @@ def check_strays(store: Store) -> Iterator[Finding]:
     known = _runs_below(store, Path(root))
     for run_id, paths in _named(store, known):
         folder = Path(root, run_id)
-        old = [path for path in _old_files(folder) if unfinished.isdisjoint((folder / path, *(folder / path).parents))]
-        extra = [path for path in old if path not in paths]
+        unnamed = (path for path in _old_files(folder) if path not in paths)
+        extra = [path for path in unnamed if unfinished.isdisjoint((folder / path, *(folder / path).parents))]
         if extra:
             shown = ", ".join(extra[:3]) + (", ..." if len(extra) > 3 else "")
             problem = f"{len(extra)} files that no row names: {shown}"
@@ -190,7 +190,8 @@ def unknown_folders(store: Store, root: Path, now: float | None = None) -> list[
     runs = {folder.name: folder for folder in _folders(root) if RUN_ID.fullmatch(folder.name)}
     models = {folder.name: folder for folder in _folders(root / MODELS)}
     used = referenced_models(store, models.keys())
-    lost = [folder for name, folder in runs.items() if name not in run_roots(store, runs)]
+    known = run_roots(store, runs)
+    lost = [folder for name, folder in runs.items() if name not in known]
     lost += [folder for name, folder in models.items() if name not in used]
     return sorted(folder for folder in lost if not is_young(folder, now))
 
