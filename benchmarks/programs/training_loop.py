@@ -37,12 +37,6 @@ BLOCKS = 20
 torch.set_num_threads(1)
 torch.manual_seed(0)
 inputs, targets = torch.randn(256, 64), torch.randint(0, 2, (256,))
-hooked = {
-    (owner, name): getattr(owner, name) for owner, name in ((functional, "cross_entropy"), (torch.autograd, "backward"))
-}
-hooks_of_steps = dict(post_hooks)
-if not hooks_of_steps or not all(hasattr(one, "__wrapped__") for one in hooked.values()):
-    raise SystemExit("nothing is hooked")
 
 
 def made() -> tuple[nn.Module, torch.optim.Optimizer]:
@@ -108,7 +102,11 @@ if any(recorded[1] != plain[1] for recorded, plain in begun):
 begin_ms = statistics.median(recorded[0] - plain[0] for recorded, plain in begun)
 
 hooks_of_steps = dict(post_hooks)  # those of the last time that they were put on
-hooked = {(owner, name): getattr(owner, name) for owner, name in hooked}
+hooked = {
+    (owner, name): getattr(owner, name) for owner, name in ((functional, "cross_entropy"), (torch.autograd, "backward"))
+}
+if not hooks_of_steps or not all(hasattr(one, "__wrapped__") for one in hooked.values()):
+    raise SystemExit("nothing is hooked")
 trained = made()
 loop(*trained, 20)
 blocks = []
