@@ -15,10 +15,14 @@ import sys
 import time
 import weakref
 from collections.abc import Callable, Iterable, Sized
-from types import CodeType, FrameType, FunctionType, ModuleType
+from types import FrameType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from autotrack.hooks import guard
+
+Args = tuple[Any, ...]
+Kwargs = dict[str, Any]
+"""What a tapped call was given, by position and by keyword."""
 
 After = Callable[..., object]
 """Called with a call's result, its positional arguments (the instance first) as a tuple and those by keyword as a dict;
@@ -183,7 +187,11 @@ def _rare_stand_in(
 
 def _posing(raw: Any, made: Any) -> Any:
     # With the raw function's globals: torch.jit compiles its source, and looks names up there.
-    code = _posing_as(raw.__code__, made.__code__)
+    origin = raw.__code__
+    names: dict[str, Any] = {"co_qualname": origin.co_qualname} if hasattr(origin, "co_qualname") else {}
+    code = made.__code__.replace(
+        co_filename=origin.co_filename, co_name=origin.co_name, co_firstlineno=origin.co_firstlineno, **names
+    )
     posing = FunctionType(code, raw.__globals__, raw.__name__, None, made.__closure__)
     functools.update_wrapper(posing, raw)
     return posing
@@ -196,8 +204,3 @@ CALLER = 2
 def caller() -> FrameType:
     """The frame that made the tapped call; to be asked in the function that the tap calls."""
     return sys._getframe(CALLER + 1)
-
-
-def _posing_as(raw: CodeType, own: CodeType) -> CodeType:
-    names: dict[str, Any] = {"co_qualname": raw.co_qualname} if hasattr(raw, "co_qualname") else {}
-    return own.replace(co_filename=raw.co_filename, co_name=raw.co_name, co_firstlineno=raw.co_firstlineno, **names)

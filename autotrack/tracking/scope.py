@@ -15,7 +15,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
@@ -119,8 +119,13 @@ def unopened() -> Stack | Arrived:
 def enter(frames: Stack | Arrived) -> None:
     """From here on, until something else is said, this is what is open in this context."""
     if _stack.get() is not frames:
-        used[:] = [True]
-        _stack.set(frames)
+        _open(frames)
+
+
+def _open(frames: Stack | Arrived) -> Token[Stack | Arrived | None]:
+    """Set what is open in a context of the program's."""
+    used[:] = [True]
+    return _stack.set(frames)
 
 
 def aside() -> None:
@@ -132,8 +137,7 @@ def push(frame: Frame) -> None:
     """Open something; `pop` closes it."""
     if frame.kind == "training":
         traffic.enter()
-    used[:] = [True]
-    _stack.set((*stack(), frame))
+    _open((*stack(), frame))
 
 
 def pop(frame: Frame) -> None:
@@ -207,8 +211,7 @@ def inherited_by(thread: threading.Thread) -> Stack | Arrived:
 @contextmanager
 def within(frames: Stack | Arrived) -> Iterator[None]:
     """Run a piece of work that was handed over from another context, with what was open there."""
-    used[:] = [True]
-    token = _stack.set(frames)
+    token = _open(frames)
     thread = threading.current_thread()
     before = _inherited.get(thread)
     if frames:

@@ -28,12 +28,13 @@ from weakref import WeakKeyDictionary, ref
 from autotrack import origin
 from autotrack.hooks import guard, taps
 from autotrack.hooks.patching import Patcher
+from autotrack.hooks.taps import Args, Kwargs
 from autotrack.integrations.options import IntegrationConfig
 from autotrack.integrations.torch import elastic, mirrors, names, spawning, steps
 from autotrack.integrations.torch.loops import HEALTH, Loop
 from autotrack.integrations.torch.passes import Pass
 from autotrack.integrations.torch.registry import Loops
-from autotrack.integrations.torch.validation import Validation, rows_of
+from autotrack.integrations.torch.validation import rows_of
 from autotrack.tracking import scope
 
 LOSSES = (
@@ -46,9 +47,6 @@ LOSSES = (
 
 MAX_CALLS = 1_000
 """Calls of other modules after which the one that is to be trained is waited for no longer."""
-
-Args = tuple[Any, ...]
-Kwargs = dict[str, Any]
 
 
 def instrument(patcher: Patcher, configuration: Callable[[], IntegrationConfig]) -> None:
@@ -181,10 +179,7 @@ class Hooks:
         target = args[1] if len(args) > 1 else kwargs.get("target")
         is_sum = kwargs.get("reduction") == "sum"
         key = names.validation_name(variable, name)
-        validation = loop.validation  # which a step of another thread may end
-        if validation is None:
-            validation = loop.validation = Validation()
-        validation.add(key, value, rows_of(target), is_sum)
+        loop.add_validation(key, value, rows_of(target), is_sum)
 
     def on_pass(self, result: Any, args: Args, kwargs: Kwargs) -> None:
         """A pass over a loader begins."""

@@ -48,16 +48,22 @@ def model_params(modules: Iterable[Any], parameters: Iterable[Any]) -> dict[str,
     weights = [weight for module in found for weight in tensors_of(module)[0]] or list(parameters)
     if not weights:
         return {}
-    sizes = [(weight.numel(), weight.requires_grad) for weight in weights]
+    total, trained = _sizes_of(weights)
     described = {
-        "parameters": sum(size for size, _ in sizes),
-        "trainable_parameters": sum(size for size, trained in sizes if trained),
+        "parameters": total,
+        "trainable_parameters": trained,
         "device": " ".join(sorted({str(weight.device) for weight in weights})),
         "dtype": " ".join(sorted({str(weight.dtype).removeprefix("torch.") for weight in weights})),
     }
     return (
         {"model": " ".join(type(unwrapped(module)).__name__ for module in found), **described} if found else described
     )
+
+
+def _sizes_of(weights: Iterable[Any]) -> tuple[int, int]:
+    """Of how many numbers parameters are, and of how many those that are trained."""
+    sizes = [(weight.numel(), weight.requires_grad) for weight in weights]
+    return sum(size for size, _ in sizes), sum(size for size, trained in sizes if trained)
 
 
 def unwrapped(module: Any) -> Any:
@@ -92,9 +98,9 @@ def parts_of(module: Any) -> list[Part]:
     """A module's parts, `MAX_LINES` of them and one more at most."""
     rows = []
     for name, part in islice(module.named_modules(), MAX_LINES + 1):
-        sizes = [(one.numel(), one.requires_grad) for one in part._parameters.values() if one is not None]
-        total, free = sum(size for size, _ in sizes), sum(size for size, trained in sizes if trained)
-        rows.append((name, type(part).__name__, total, free))
+        rows.append(
+            (name, type(part).__name__, *_sizes_of(one for one in part._parameters.values() if one is not None))
+        )
     return rows
 
 

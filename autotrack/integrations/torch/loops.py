@@ -182,6 +182,13 @@ class Loop:
             for key, value in self.source.pace(perf_counter() - self._epoch_began).items():
                 self.add(key, value, max(0, self.steps - 1))
 
+    def add_validation(self, name: str, value: Any, rows: int, is_sum: bool) -> None:
+        """A loss of validation, see `Validation.add`."""
+        validation = self.validation  # which a step of another thread may end
+        if validation is None:
+            validation = self.validation = Validation()
+        validation.add(name, value, rows, is_sum)
+
     def end_validation(self) -> None:
         """A pass of validation is over."""
         validation, self.validation = self.validation, None

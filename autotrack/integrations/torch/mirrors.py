@@ -6,11 +6,9 @@ import os
 from types import FrameType
 from typing import Any
 
+from autotrack.hooks.taps import Args, Kwargs
 from autotrack.tracking.run import MAX_STEP, RunWriter
 from autotrack.tracking.values import safe_number
-
-Args = tuple[Any, ...]
-Kwargs = dict[str, Any]
 
 _WRITERS = ("torch.utils.tensorboard", "tensorboardX")
 

@@ -43,7 +43,8 @@ class Parts(msgspec.Struct):
         """Whether the views are of the memory that a module has now."""
         try:
             known = {part.data_ptr() for part in self.tensors}
-            return all(one.data_ptr() in known for one in (*module.parameters(), *module.buffers()))
+            weights, buffers = tensors_of(module)
+            return all(one.data_ptr() in known for one in weights + buffers)
         except RuntimeError:  # tensors without memory
             return True
 

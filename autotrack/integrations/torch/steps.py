@@ -16,14 +16,12 @@ from typing import Any
 
 from autotrack import clock, origin
 from autotrack.hooks import guard, taps
+from autotrack.hooks.taps import Args, Kwargs
 from autotrack.integrations.torch import names
 from autotrack.integrations.torch.loops import HEALTH, MAX_WAIT, MAX_WAITING
 from autotrack.integrations.torch.passes import Pass
 from autotrack.integrations.torch.registry import Loops, leaf_of
 from autotrack.tracking import scope
-
-Args = tuple[Any, ...]
-Kwargs = dict[str, Any]
 
 MAX_UNUSED = 10_000
 """Losses that are kept for an optimizer's step."""
