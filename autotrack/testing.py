@@ -52,6 +52,10 @@ class FixedClock:
         """What the clock shows, in milliseconds since the epoch."""
         return self.time
 
+    def now_ns(self) -> int:
+        """The same in nanoseconds."""
+        return 1_000_000 * self.time
+
     def new_id(self) -> str:
         """The next id: 32 hexadecimal digits."""
         return f"{next(self._ids):032x}"
@@ -73,12 +77,12 @@ def fixed_clock(start_ms: int = START) -> Iterator[FixedClock]:
     """
     from autotrack import clock
 
-    fixed, before = FixedClock(start_ms), (clock.now, clock.new_id)
-    clock.now, clock.new_id = fixed.now, fixed.new_id
+    fixed, before = FixedClock(start_ms), (clock.now, clock.now_ns, clock.new_id)
+    clock.now, clock.now_ns, clock.new_id = fixed.now, fixed.now_ns, fixed.new_id
     try:
         yield fixed
     finally:
-        clock.now, clock.new_id = before
+        clock.now, clock.now_ns, clock.new_id = before
 
 
 class TemporaryStore:

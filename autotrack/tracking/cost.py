@@ -48,8 +48,13 @@ class Sampled:
         self.count = 0
         self.due = 1
         self._early = 0.0
+        """Of those that say nothing of the others."""
         self._later = 0.0
         self._timed = 0
+
+    def is_due(self) -> bool:
+        """Whether the next one is to be timed."""
+        return self.count + 1 >= self.due
 
     def took(self, seconds: float) -> None:
         """One was timed."""
@@ -60,6 +65,10 @@ class Sampled:
             self._later += seconds
             self._timed += 1
             self.due = self.count + STRIDE
+
+    def besides(self, seconds: float) -> None:
+        """Time that belongs to all of them together."""
+        self._early += seconds
 
     @property
     def seconds(self) -> float:

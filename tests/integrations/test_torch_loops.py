@@ -538,8 +538,9 @@ def test_points_are_written_though_the_clock_is_set_back(recorded, monkeypatch):
     net = nn.Linear(8, 2)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     full_batch(net, optimizer, steps=3)
-    journal, now = recorders.current().journal.path, clock.now
+    journal, now, now_ns = recorders.current().journal.path, clock.now, clock.now_ns
     monkeypatch.setattr(clock, "now", lambda: now() - 3_600_000)
+    monkeypatch.setattr(clock, "now_ns", lambda: now_ns() - 3_600_000_000_000)
     (loss,) = full_batch(net, optimizer, steps=1)
     assert json.dumps(loss) in journal.read_text("utf-8")
 

@@ -296,10 +296,10 @@ def test_what_fails_at_a_step_is_not_the_trainings(shield_on, autotrack_store, m
 
 def test_memory_that_the_program_gives_parameters_is_that_of_the_stored_model(autotrack_store, monkeypatch):
     """`p.data = ...` in place of a change of the memory that there was."""
-    from autotrack.integrations.torch import loops, steps
+    from autotrack.integrations.torch import loops
 
     monkeypatch.setattr(loops, "RENEWAL", 0.0)
-    monkeypatch.setattr(steps, "MAX_WAITING", 1)
+    monkeypatch.setattr(loops, "MAX_WAIT", -1)
     autotrack.autolog()
     net = nn.Linear(8, 2)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)

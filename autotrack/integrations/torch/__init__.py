@@ -169,7 +169,7 @@ class Hooks:
         if (module is None and self._torch.is_grad_enabled()) or scope.silenced():
             return
         loop = self.loops.of_module(module) if module is not None else None
-        loop = loop or self.loops.current()
+        loop = loop or self.steps.current()
         if loop is None or not isinstance(result, self._torch.Tensor) or result.numel() != 1:
             return
         value = self.steps.value_of(result)
@@ -217,7 +217,7 @@ class Hooks:
 
     def on_save(self, result: Any, args: Args, kwargs: Kwargs) -> None:
         """`torch.save` wrote a file."""
-        loop = None if scope.silenced() else self.loops.current()
+        loop = None if scope.silenced() else self.steps.current()
         path = mirrors.path_of(args, kwargs)
         if loop is not None and path is not None:
             loop.add_checkpoint(path)
@@ -237,7 +237,7 @@ class Hooks:
         """The run that is mirrored into: the program's own, else that of the loop that made the last step."""
         if scope.silenced():
             return None
-        loop: Loop | None = self.loops.current()
+        loop: Loop | None = self.steps.current()
         return scope.explicit_run() or (loop.run if loop is not None else None)
 
     def on_scalar(self, result: Any, args: Args, kwargs: Kwargs) -> None:
@@ -264,7 +264,7 @@ class Hooks:
 
     def on_metric(self, result: Any, args: Args, kwargs: Kwargs) -> None:
         """`metric.compute()`, called by the program."""
-        loop = None if scope.silenced() else self.loops.current()
+        loop = None if scope.silenced() else self.steps.current()
         frame = mirrors.frame_of_compute(taps.caller())
         if loop is None or frame is None or not origin.is_users(frame):
             return

@@ -20,6 +20,7 @@ from autotrack.integrations.options import IntegrationConfig
 from autotrack.integrations.torch import describe
 from autotrack.integrations.torch.models import Parts, snapshot_of, taken_apart
 from autotrack.integrations.torch.passes import Pass, description_of
+from autotrack.integrations.torch.streak import MAX_WAIT, Streak
 from autotrack.integrations.torch.validation import Validation
 from autotrack.models.snapshot import NoSnapshot
 from autotrack.streams import sha256_of
@@ -30,12 +31,6 @@ from autotrack.tracking.training import Training
 from autotrack.tracking.values import safe_number
 
 NAME = "torch"
-
-MAX_WAITING = 100
-"""Points that wait to be written together."""
-
-MAX_WAIT = 250
-"""Milliseconds that a point waits, while steps go on; slower loops write every step at once."""
 
 RENEWAL = 2.0
 """Seconds after which it is looked again whether parameters have other memory than before."""
@@ -82,7 +77,8 @@ class Loop:
         self.options = options
         self.taken = run.cost.steps
         """The time that steps take."""
-        self.steps = 0
+        self.done = 0
+        """Steps so far, but for those of a streak that is not settled; see `steps`."""
         self.epochs = 0
         self.by_hand = False
         """Steps are those of `backward`, so far: no optimizer is known."""
@@ -92,9 +88,12 @@ class Loop:
         self.source: Pass | None = None
         self.suffix = behind.suffix_of(session.number)
         self.points: list[tuple[str, float, int, int]] = []
+        """What waits to be written: key, value, step, milliseconds since the epoch."""
+        self.streak: Streak | None = None
+        """The steps at hand, where they are all alike."""
         self.written = clock.now()
         self._renewed = perf_counter()
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._parameters: dict[int, ref[Any]] = {}
         self._kept: list[Kept] = []
         self._checkpoints: dict[str, dict[str, Any]] = {}
@@ -113,6 +112,37 @@ class Loop:
             # Called wherever the program drops its last reference: nothing is done here.
             self.run.recorder.worker.submit(self.finish)
 
+    @property
+    def steps(self) -> int:
+        """How many steps were made."""
+        self._settle()
+        return self.done
+
+    def _settle(self) -> None:
+        streak = self.streak
+        if streak is not None:
+            streak.settle()
+
+    def begin_streak(self, trained: Trained, key: int, name: str) -> Streak:
+        """The steps that come may all be alike.
+
+        Args:
+            trained: The optimizer.
+            key: Its id.
+            name: Of the losses' curve.
+        """
+        self.end_streak()
+        self.streak = streak = Streak(self, trained, key, name)
+        streak.wait_from(self.written)
+        return streak
+
+    def end_streak(self) -> None:
+        """What comes is no more of the kind that was."""
+        streak, self.streak = self.streak, None
+        if streak is not None:
+            streak.end()
+            streak.settle()
+
     def add(self, key: str, value: Any, step: int) -> None:
         """A point of a curve: a number, or a tensor of an accelerator, which is not waited for."""
         if type(value) is float:
@@ -126,12 +156,11 @@ class Loop:
         time = clock.now()
         self.end_validation()
         if source is not None and source is not self.source:
-            self.next_epoch(source, self.steps)
+            self.next_epoch(source, self.done)
         for name, value in values:
-            self.add(name, value, self.steps)
-        self.steps += 1
-        if len(self.points) >= MAX_WAITING or abs(time - self.written) > MAX_WAIT:
-            self.write(time)
+            self.add(name, value, self.done)
+        self.done += 1
+        self.write_if_due(time)
 
     def note_rates(self, trained: Trained, groups: list[dict[str, Any]], step: int) -> None:
         """Learning rates, or groups of parameters, are others than before."""
@@ -187,6 +216,7 @@ class Loop:
         validation = self.validation  # which a step of another thread may end
         if validation is None:
             validation = self.validation = Validation()
+            self.end_streak()
         validation.add(name, value, rows, is_sum)
 
     def end_validation(self) -> None:
@@ -195,6 +225,11 @@ class Loop:
         if validation is not None:
             for name, value in validation.means().items():
                 self.add(name, value, max(0, self.steps - 1))
+
+    def write_if_due(self, time: int) -> None:
+        """`write`, where the last time is long ago; or to come: clocks are set back, too."""
+        if abs(time - self.written) > MAX_WAIT:
+            self.write(time)
 
     def write(self, time: int) -> None:
         """Write the points that wait, as from time to time a step does; and see what else is due then.
@@ -208,7 +243,8 @@ class Loop:
 
     def flush(self) -> None:
         """Write the points that wait."""
-        with self._lock:
+        self._settle()
+        with self.lock:
             points = self.points[:]
             # The same list: another thread may be adding to it in this moment.
             del self.points[: len(points)]
@@ -267,10 +303,11 @@ class Loop:
 
     def close(self, status: EndStatus, error: events.ErrorInfo | None) -> None:
         """The run ends, or the loop does: write what waits, and have the model stored."""
-        with self._lock:
+        with self.lock:
             if self.ended:
                 return
             self.ended = True
+        self.end_streak()
         if self.session.is_elsewhere():
             return
         self.end_validation()

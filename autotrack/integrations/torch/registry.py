@@ -51,6 +51,8 @@ class Loops:
         """The module that was called last, of those to be trained, and what it was given, without its contents."""
         self.compiled = False
         self.scaled = False
+        self.forked: Callable[[], object] = lambda: None
+        """Called in a forked child."""
         _all.add(self)
 
     def made(self, optimizer: Any, name: str) -> None:
@@ -119,6 +121,7 @@ class Loops:
         """In a forked child: the parent's loops are the parent's."""
         self._lock = threading.RLock()
         self._forget()
+        self.forked()
 
     def _of_parameter(self, parameter: Any) -> Loop | None:
         found = self._by_parameter.get(id(parameter))
@@ -161,7 +164,7 @@ class Loops:
             self._join(loop, [one for made, _ in siblings for one in parameters_of(made)])
             log_description(loop, [one for one in trained if one.name or loop.by_hand], [], [], {})
             if loop.by_hand:  # an optimizer that was not known yet: the `backward` before was that of this step
-                loop.by_hand, loop.steps = False, loop.steps - 1
+                loop.by_hand, loop.done = False, loop.done - 1
         for one, (made, _) in zip(trained, siblings, strict=True):
             one.loop = loop
             one.steps = loop.steps if loop is not None else 0
@@ -173,6 +176,8 @@ class Loops:
         trained = self.trained.get(key)
         if trained is not None and trained.optimizer is reference:
             del self.trained[key]
+            if trained.loop is not None and trained.loop.streak is not None:
+                trained.loop.streak.end()
 
     def _prune(self) -> None:
         """Forget parameters that are gone."""

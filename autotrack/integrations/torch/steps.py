@@ -18,9 +18,10 @@ from autotrack import clock, origin
 from autotrack.hooks import guard, taps
 from autotrack.hooks.taps import Args, Kwargs
 from autotrack.integrations.torch import names
-from autotrack.integrations.torch.loops import HEALTH, MAX_WAIT, MAX_WAITING
+from autotrack.integrations.torch.loops import HEALTH, Loop
 from autotrack.integrations.torch.passes import Pass
 from autotrack.integrations.torch.registry import Loops, leaf_of
+from autotrack.integrations.torch.streak import Streak
 from autotrack.tracking import scope
 
 MAX_UNUSED = 10_000
@@ -36,7 +37,9 @@ _CALLER = taps.CALLER + 1
 class Seen:
     """What a thread has seen since its last step."""
 
-    __slots__ = ("batch", "code", "name", "place", "scaled", "source", "spent", "thread", "timed", "values")
+    __slots__ = (
+        "batch", "before", "code", "name", "place", "scaled", "source", "spent", "streak", "thread", "timed", "values",
+    )  # fmt: skip
 
     def __init__(self, thread: int) -> None:
         self.thread = thread
@@ -47,7 +50,8 @@ class Seen:
         self.batch: Pass | None = None
         """The same, until a step has been made with that batch."""
         self.timed = True
-        """Whether the step that comes is one of those that are timed, and how long what belongs to it has taken."""
+        """Whether the step that comes is one of those that are timed (of no streak, so as if all took that long), and
+        how long what belongs to it has taken."""
         self.spent = 0.0
         self.code: CodeType | None = None
         """The code that called `backward` last, the place in it, and what the loss is called there."""
@@ -55,6 +59,16 @@ class Seen:
         self.name = ""
         self.scaled: tuple[Any, Any] | None = None
         """Weak reference to a loss that `GradScaler` scaled, and the loss before."""
+        self.streak: Streak | None = None
+        """The steps at hand, where they are all alike."""
+        self.before = 0
+        """Id of the optimizer that made the last step that was of no streak."""
+
+    def leave_streak(self) -> None:
+        """What comes is of another kind."""
+        streak, self.streak = self.streak, None
+        if streak is not None:
+            self.values[:0] = streak.leave()
 
 
 class _End:
@@ -87,6 +101,19 @@ class Steps:
         self.names = names.Names()
         self._here = _Here()
         self._last = Seen(0)
+        loops.forked = self._reset_after_fork
+
+    def _reset_after_fork(self) -> None:
+        # The streak is the parent's, and so is the lock that it settles under. A loss may be that of a step made here.
+        now = self.now()
+        streak, now.streak = now.streak, None
+        if streak is not None:
+            now.values[:0] = streak.waiting()
+
+    def current(self) -> Loop | None:
+        """The loop that made the last step, most likely on this thread."""
+        streak = self.now().streak
+        return streak.loop if streak is not None and streak.key else self.loops.current()
 
     def now(self) -> Seen:
         """What this thread has seen."""
@@ -110,33 +137,31 @@ class Steps:
         if now.thread != get_ident():
             now = self.now()
         begun = perf_counter() if now.timed else 0.0
-        tensor: Any = args[0] if args else kwargs.get("tensors")
-        if type(tensor) is not self._tensor:
-            tensor = tensor[0] if type(tensor) in (tuple, list) and len(tensor) == 1 else tensor
-            if not isinstance(tensor, self._tensor):
-                return
-        gradient = args[1] if len(args) > 1 else kwargs.get("grad_tensors")
-        if gradient is not None and tensor.numel() != 1:  # without one, torch takes nothing but single values
-            return
-        try:
-            # As `value_of`, without a call of it: most losses are plain numbers.
-            if now.scaled is None and tensor.is_cpu and type(tensor) is self._tensor:
+        tensor: Any = args[0] if args else None
+        if type(tensor) is self._tensor and tensor.is_cpu and len(args) > 1 and args[1] is None and now.scaled is None:
+            try:  # as `value_of`, without a call of it
                 value = tensor.item()
-            else:
-                value = self._value_before_scaling(tensor, now)
-        except RuntimeError:
-            return
-        if value is None:
-            return
+            except RuntimeError:
+                return
+        else:
+            tensor, value = self._loss_of(args, kwargs, now)
+            if value is None:
+                return
+        streak = now.streak
         try:
             frame = _frame(_CALLER)
             code, place = frame.f_code, frame.f_lasti
             if code is not now.code or place != now.place:
                 now.name = self.names.known[id(code), place, "loss"][0] or "loss"
                 now.code, now.place = code, place
+            elif streak is not None and streak.key and len(streak.noted) % 2 == 0 and type(value) is float:
+                streak.noted.append(value)
+                return
             name = now.name
         except (KeyError, ValueError):  # not seen yet; of `torch.autograd.backward` there may be no such frame
             name = self.names.at(_outside_torch(taps.caller()), "loss", names.loss_of_backward) or "loss"
+        if streak is not None:
+            now.leave_streak()
         now.values.append((name, value))
         if not self._trained and not self.loops.has_optimizers():
             self._step_by_hand(tensor, _outside_torch(taps.caller()))
@@ -145,9 +170,23 @@ class Steps:
         if begun:
             now.spent += perf_counter() - begun
 
-    def _value_before_scaling(self, tensor: Any, now: Seen) -> Any:
+    def _loss_of(self, args: Args, kwargs: Kwargs, now: Seen) -> tuple[Any, Any]:
+        """The loss that `torch.autograd.backward` was called with, and its value; that is None where it is not one.
+
+        Of a loss that `GradScaler` scaled it is the value before.
+        """
+        tensor: Any = args[0] if args else kwargs.get("tensors")
+        if type(tensor) in (tuple, list) and len(tensor) == 1:
+            tensor = tensor[0]
+        if not isinstance(tensor, self._tensor):
+            return None, None
+        gradient = args[1] if len(args) > 1 else kwargs.get("grad_tensors")
+        if gradient is not None and tensor.numel() != 1:  # without one, torch takes nothing but single values
+            return None, None
         scaled, now.scaled = now.scaled, None
-        return scaled[1] if scaled is not None and scaled[0]() is tensor else self.value_of(tensor)
+        if scaled is not None and scaled[0]() is tensor:
+            return tensor, scaled[1]
+        return tensor, self.value_of(tensor)
 
     def _step_by_hand(self, tensor: Any, frame: FrameType | None) -> None:
         now = self.now()
@@ -159,7 +198,7 @@ class Steps:
             self.loops.last = loop
             loop.after_manual(values, batch)
 
-    def on_step(self, optimizer: Any, args: Args, kwargs: Kwargs) -> None:  # noqa: C901 - long on purpose
+    def on_step(self, optimizer: Any, args: Args, kwargs: Kwargs) -> None:
         """torch's own hook: an optimizer has made a step.
 
         Args:
@@ -173,48 +212,95 @@ class Steps:
             now = self._last
             if now.thread != get_ident():
                 now = self.now()
-            begun = perf_counter() if now.timed else 0.0
-            values, now.values = now.values, []
-            source, now.batch = now.batch, None
-            if _used and (_opened() is not None or _lent) and scope.silenced():
-                return
-            trained = self._trained.get(id(optimizer))
-            if trained is None or (trained.loop is not None and trained.loop.ended):
-                trained = self.loops.begin(optimizer, names.program_frame(_frame()))
-            loop = trained.loop
-            if loop is None:
-                return
-            self.loops.last = loop
-            if loop.validation is not None:
-                loop.end_validation()
-            step = trained.steps
-            trained.steps = step + 1
-            if step >= loop.steps:
-                loop.steps = step + 1
-            if source is not None and source is not loop.source:
-                loop.next_epoch(source, step)
-            if len(values) > 1:
-                values = _merged(values, (len(args) > 1 and args[1] is not None) or "closure" in kwargs)
-            time = clock.now()
-            for name, value in values:
-                if type(value) is float:
-                    loop.points.append((name + loop.suffix, value, step, time))
-                else:
-                    loop.run.log_tensor(name + loop.suffix, value, step)
-            groups, rates = optimizer.param_groups, trained.rates
-            if groups[0].get("lr") is not rates[0] if len(groups) == 1 == len(rates) else _differ(groups, rates):
-                loop.note_rates(trained, groups, step)
-            if len(loop.points) >= MAX_WAITING or abs(time - loop.written) > MAX_WAIT:  # clocks are set back, too
-                loop.write(time)
-            taken = loop.taken
-            taken.count += 1
-            if begun:
-                taken.took(now.spent + perf_counter() - begun)
-                now.spent = 0.0
-            now.timed = taken.count + 1 >= taken.due
+            streak = now.streak
+            if (
+                streak is not None
+                and id(optimizer) == streak.key
+                and len(streak.noted) % 2
+                and not now.values
+                and len(groups := optimizer.param_groups) == 1
+                and groups[0].get("lr") is streak.rate
+                and ((source := now.batch) is None or source is streak.source)
+                and not (_used and (_opened() is not None or _lent) and scope.silenced())
+            ):
+                now.batch = None
+                time = clock.now_ns()
+                streak.noted.append(time)
+                if not streak.since <= time < streak.due:
+                    self._write(now, streak, time // 1_000_000)
+            else:
+                self._step(now, optimizer, (len(args) > 1 and args[1] is not None) or "closure" in kwargs)
         except Exception as error:  # the shield, here without a call of it
             if guard.failed(HEALTH, "optimizer step", error):
                 raise
+
+    def _step(self, now: Seen, optimizer: Any, closure: bool) -> None:  # noqa: C901 - as it is done each time
+        """Any step.
+
+        Args:
+            now: What this thread has seen.
+            optimizer: The optimizer.
+            closure: Whether it was given one.
+        """
+        begun = perf_counter() if now.timed else 0.0
+        if now.streak is not None:
+            now.leave_streak()
+        values, now.values = now.values, []
+        source, now.batch = now.batch, None
+        before, now.before = now.before, id(optimizer)
+        if _used and (_opened() is not None or _lent) and scope.silenced():
+            return
+        trained = self._trained.get(now.before)
+        if trained is None or (trained.loop is not None and trained.loop.ended):
+            trained = self.loops.begin(optimizer, names.program_frame(_frame()))
+        loop = trained.loop
+        if loop is None:
+            return
+        self.loops.last = loop
+        if loop.streak is not None:
+            loop.end_streak()  # another thread's, or of another optimizer
+        if loop.validation is not None:
+            loop.end_validation()
+        step = trained.steps
+        trained.steps = step + 1
+        if step >= loop.done:
+            loop.done = step + 1
+        if source is not None and source is not loop.source:
+            loop.next_epoch(source, step)
+        if len(values) > 1:
+            values = _merged(values, closure)
+        time = clock.now()
+        for name, value in values:
+            if type(value) is float:
+                loop.points.append((name + loop.suffix, value, step, time))
+            else:
+                loop.run.log_tensor(name + loop.suffix, value, step)
+        groups, rates = optimizer.param_groups, trained.rates
+        if groups[0].get("lr") is not rates[0] if len(groups) == 1 == len(rates) else _differ(groups, rates):
+            loop.note_rates(trained, groups, step)
+        loop.write_if_due(time)
+        taken = loop.taken
+        taken.count += 1
+        if begun:
+            taken.took(now.spent + perf_counter() - begun)
+            now.spent = 0.0
+        now.timed = taken.is_due()
+        if before == now.before and len(values) == 1 == len(rates) and not now.timed:
+            name, value = values[0]
+            if name == now.name and type(value) is float and rates[0] is not None:
+                now.streak = loop.begin_streak(trained, before, name)
+
+    def _write(self, now: Seen, streak: Streak, time: int) -> None:
+        """What a streak has noted is due; so may be a step that is timed, which is one of no streak."""
+        begun = perf_counter()
+        streak.settle()
+        loop = self.loops.last = streak.loop
+        loop.write(time)
+        streak.wait_from(time)
+        loop.taken.besides(perf_counter() - begun)
+        now.timed = loop.taken.is_due()
+        if now.timed:
+            now.leave_streak()
 
 
 def _merged(values: list[tuple[str, Any]], first: bool) -> list[tuple[str, Any]]:
