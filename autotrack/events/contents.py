@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 import msgspec
 
-from autotrack.events.parts import DatasetInfo, ErrorInfo, ModelMetric, Number, Param, RunStatus, TrialInfo
+from autotrack.events.parts import DatasetInfo, ErrorInfo, ModelMetric, Number, Param, RunStatus, TrialInfo, number_of
 
 
 class ParamsLogged(msgspec.Struct, tag_field="t", tag="params", omit_defaults=True):
@@ -45,6 +46,13 @@ class CurveLogged(msgspec.Struct, tag_field="t", tag="curve"):
     steps: list[int]
     times: list[int]
     values: list[Number]
+
+    @classmethod
+    def of(cls, run_id: str, key: str, points: list[tuple[str, float, int, int]]) -> CurveLogged:
+        """Points (key, value, step, time) of one metric."""
+        _, values, steps, times = zip(*points)  # noqa: B905 - tuples of four
+        numbers = list(values) if all(map(isfinite, values)) else list(map(number_of, values))
+        return cls(run_id, key, list(steps), list(times), numbers)
 
 
 class TagsSet(msgspec.Struct, tag_field="t", tag="tags", omit_defaults=True):

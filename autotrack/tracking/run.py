@@ -224,17 +224,12 @@ class RunWriter:
         self, points: Iterable[tuple[str, float, int, int]], params: list[Param], tags: Mapping[str, str]
     ) -> None:
         """Points (key, value, step, time), parameters and tags, in one write."""
-        curves: dict[str, events.CurveLogged] = {}
-        for key, value, step, time in points:
-            curve = curves.get(key)
-            if curve is None:
-                curve = curves[key] = events.CurveLogged(self.run_id, key, [], [], [])
-            curve.steps.append(step)
-            curve.times.append(time)
-            curve.values.append(events.number_of(value))
+        by_key: dict[str, list[tuple[str, float, int, int]]] = {}
+        for point in points:
+            by_key.setdefault(point[0], []).append(point)
+        batch: list[events.Event] = [events.CurveLogged.of(self.run_id, key, some) for key, some in by_key.items()]
         with self._lock:
-            self._next_step.update({key: min(curve.steps[-1] + 1, MAX_STEP) for key, curve in curves.items()})
-        batch: list[events.Event] = list(curves.values())
+            self._next_step.update({key: min(some[-1][2] + 1, MAX_STEP) for key, some in by_key.items()})
         if params:
             self._params.update((param.key, param.text) for param in params)
             batch.append(events.ParamsLogged(self.run_id, params))
