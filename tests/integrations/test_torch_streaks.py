@@ -203,6 +203,28 @@ def test_steps_that_are_alike_are_noted_in_the_shorter_way(recorded, monkeypatch
     assert curve_of(recorded, recorded.only_run()) == (list(range(100)), losses)
 
 
+@pytest.mark.parametrize("kind", ["schedule", "accumulation", "clipping", "turns"])
+def test_no_streak_begins_where_none_would_live(recorded, monkeypatch, kind):
+    """A rate that changes each time, several losses a step, norms of gradients, two optimizers by turns."""
+    begun, real = [], loops.Loop.begin_streak
+    monkeypatch.setattr(loops.Loop, "begin_streak", lambda self, *args: begun.append(1) or real(self, *args))
+    net = nn.Linear(4, 2)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    other = torch.optim.SGD(net.parameters(), lr=0.1) if kind == "turns" else optimizer
+    for step in range(30):
+        for _ in range(2 if kind == "accumulation" else 1):
+            loss = cross_entropy(net(X), Y)
+            loss.backward()
+        if kind == "clipping":
+            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        if kind == "schedule":
+            optimizer.param_groups[0]["lr"] = 0.1 / (step + 1)
+        (optimizer if step % 2 else other).step()
+    autotrack.flush()
+    assert len(curve_of(recorded, recorded.only_run())[0]) == 30
+    assert not begun
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("within", [False, True])
 def test_a_child_forked_in_the_midst_records_none_of_the_parents_steps(recorded, within):

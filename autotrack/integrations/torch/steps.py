@@ -38,7 +38,8 @@ class Seen:
     """What a thread has seen since its last step."""
 
     __slots__ = (
-        "batch", "before", "code", "name", "place", "scaled", "source", "spent", "streak", "thread", "timed", "values",
+        "batch", "before", "code", "name", "place", "rate", "scaled", "source", "spent", "streak", "thread", "timed",
+        "values",
     )  # fmt: skip
 
     def __init__(self, thread: int) -> None:
@@ -62,7 +63,8 @@ class Seen:
         self.streak: Streak | None = None
         """The steps at hand, where they are all alike."""
         self.before = 0
-        """Id of the optimizer that made the last step that was of no streak."""
+        """Id of the optimizer that made the last step that was of no streak, and its learning rate, the very object."""
+        self.rate: float | None = None
 
     def leave_streak(self) -> None:
         """What comes is of another kind."""
@@ -267,6 +269,7 @@ class Steps:
             loop.done = step + 1
         if source is not None and source is not loop.source:
             loop.next_epoch(source, step)
+        single = len(values) == 1
         if len(values) > 1:
             values = _merged(values, closure)
         time = clock.now()
@@ -285,9 +288,11 @@ class Steps:
             taken.took(now.spent + perf_counter() - begun)
             now.spent = 0.0
         now.timed = taken.is_due()
-        if before == now.before and len(values) == 1 == len(rates) and not now.timed:
+        rate, now.rate = now.rate, rates[0] if len(rates) == 1 else None
+        # Where the rate follows a schedule, or two optimizers step by turns, no streak would live.
+        if single and before == now.before and rate is not None and rate is now.rate and not now.timed:
             name, value = values[0]
-            if name == now.name and type(value) is float and rates[0] is not None:
+            if name == now.name and type(value) is float:
                 now.streak = loop.begin_streak(trained, before, name)
 
     def _write(self, now: Seen, streak: Streak, time: int) -> None:
