@@ -3,9 +3,10 @@
     python training_loop.py SIDE FOLDER PAIRS
 
 Two things are measured. What a run's beginning adds to a loop's first steps: loops recorded and plain follow each
-other, every other pair the other way round. And what a step adds after them: within one loop, blocks of a few steps by
-turns with autotrack's hooks and with none at all (hooks that have nothing to record would cost something, too), so that
-the two of a pair are milliseconds apart. A loop's CPU time is that of `STEPS` steps, with both.
+other, every other pair the other way round. And what a step adds after them: within one loop, blocks of steps by turns
+with autotrack's hooks and with none at all (hooks that have nothing to record would cost something, too), so that the
+two of a pair are a moment apart; long enough for what waits to be written to be written in each. A loop's CPU time is
+that of `STEPS` steps, with both.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ STEPS = 300
 BEGINNING = 3
 """Steps in which a run begins; what they cost more is a sum that does not grow with the loop."""
 
-BLOCK, SETTLING = 10, 2
+BLOCK, SETTLING = 160, 5
 """Steps of a block, and those before it that are not measured: hooks have just been put on, or taken off."""
 
-BLOCKS = 20
+BLOCKS = 4
 """Pairs of blocks for each pair of loops."""
 
 torch.set_num_threads(1)

@@ -6,6 +6,7 @@ import gc
 import os
 import random
 import threading
+import weakref
 
 import pytest
 import torch
@@ -371,3 +372,17 @@ def test_steps_by_hand_after_those_of_an_optimizer_are_all_seen(recorded):
     losses += [step(net, None) for _ in range(10)]
     autotrack.flush()
     assert curve_of(recorded, recorded.only_run()) == (list(range(20)), losses)
+
+
+def test_a_thread_that_makes_no_other_step_keeps_nothing_of_a_loop(recorded):
+    """What the thread has seen last outlives the loop."""
+    net = nn.Linear(4, 2)
+    trained(net, torch.optim.SGD(net.parameters(), lr=0.1), 10)
+    autotrack.flush()
+    (loop,) = (weakref.ref(one) for one in gc.get_objects() if type(one) is loops.Loop and not one.ended)
+    streaks = [one for one in gc.get_objects() if type(one) is streak.Streak and one.loop is loop()]
+    assert streaks
+    del net
+    gc.collect()
+    autotrack.flush()
+    assert [one.loop for one in streaks] == [None] * len(streaks)

@@ -307,7 +307,10 @@ class Loop:
             if self.ended:
                 return
             self.ended = True
+        streak = self.streak
         self.end_streak()
+        if streak is not None:
+            streak.let_go()
         if self.session.is_elsewhere():
             return
         self.end_validation()

@@ -299,7 +299,10 @@ class Steps:
         """What a streak has noted is due; so may be a step that is timed, which is one of no streak."""
         begun = perf_counter()
         streak.settle()
-        loop = self.loops.last = streak.loop
+        loop = streak.loop
+        if loop is None:  # another thread has ended it in this moment
+            return
+        self.loops.last = loop
         loop.write(time)
         streak.wait_from(time)
         loop.taken.besides(perf_counter() - begun)

@@ -35,8 +35,9 @@ class Streak:
         """From when until when, in nanoseconds since the epoch, what is noted waits."""
         self.name = name
         """Of the losses, as the program calls them."""
-        self.loop = loop
-        self.trained = trained
+        self.loop: Loop | None = loop
+        """None once it has ended: a thread that makes no other step would keep it."""
+        self.trained: Trained | None = trained
         self._busy = False
 
     def wait_from(self, time: int) -> None:
@@ -52,11 +53,16 @@ class Streak:
         """No step is noted any more; what was noted is there still, to be settled."""
         self.key = self.due = 0  # a thread that is in the midst of noting a step finds that it is due
 
+    def let_go(self) -> None:
+        """The loop has ended: nothing is noted for it any more."""
+        self.end()
+        self.loop = self.trained = None
+
     def settle(self) -> None:
         """Make points of all finished steps; a loss that waits for its step goes on to do so."""
-        if len(self.noted) < 2:
+        loop, trained = self.loop, self.trained
+        if loop is None or trained is None or len(self.noted) < 2:
             return
-        loop = self.loop
         with loop.lock:
             if self._busy:  # a signal's handler, in the midst of it
                 return
@@ -64,11 +70,11 @@ class Streak:
             try:
                 entries = len(self.noted) // 2 * 2
                 noted = self.noted[:entries]
-                first = self.trained.steps
+                first = trained.steps
                 end = first + entries // 2
                 times = [time // 1_000_000 for time in noted[1::2]]
                 points = zip(repeat(self.name + loop.suffix), noted[::2], range(first, end), times)
-                self.trained.steps = end
+                trained.steps = end
                 loop.done = max(loop.done, end)
                 loop.taken.count += entries // 2
                 loop.points.extend(points)
