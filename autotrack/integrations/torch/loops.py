@@ -141,7 +141,6 @@ class Loop:
         streak, self.streak = self.streak, None
         if streak is not None:
             streak.end()
-            streak.settle()
 
     def add(self, key: str, value: Any, step: int) -> None:
         """A point of a curve: a number, or a tensor of an accelerator, which is not waited for."""

@@ -177,7 +177,7 @@ class Loops:
         if trained is not None and trained.optimizer is reference:
             del self.trained[key]
             if trained.loop is not None and trained.loop.streak is not None:
-                trained.loop.streak.end()
+                trained.loop.streak.stop()
 
     def _prune(self) -> None:
         """Forget parameters that are gone."""

@@ -70,7 +70,7 @@ class Seen:
         """What comes is of another kind."""
         streak, self.streak = self.streak, None
         if streak is not None:
-            self.values[:0] = streak.leave()
+            self.values[:0] = streak.end()
 
 
 class _End:
@@ -108,9 +108,9 @@ class Steps:
     def _reset_after_fork(self) -> None:
         # The streak is the parent's, and so is the lock that it settles under. A loss may be that of a step made here.
         now = self.now()
-        streak, now.streak = now.streak, None
-        if streak is not None:
-            now.values[:0] = streak.waiting()
+        if now.streak is not None:
+            now.streak.let_go()
+            now.leave_streak()
 
     def current(self) -> Loop | None:
         """The loop that made the last step, most likely on this thread."""
@@ -298,7 +298,7 @@ class Steps:
     def _write(self, now: Seen, streak: Streak, time: int) -> None:
         """What a streak has noted is due; so may be a step that is timed, which is one of no streak."""
         begun = perf_counter()
-        streak.settle()
+        streak.settle()  # as the loop does before it writes, but another thread may have begun another streak by now
         loop = streak.loop
         if loop is None:  # another thread has ended it in this moment
             return

@@ -49,13 +49,22 @@ class Streak:
         if self.key:
             self.since, self.due = time * 1_000_000, (time + MAX_WAIT) * 1_000_000
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """No step is noted any more; what was noted is there still, to be settled."""
         self.key = self.due = 0  # a thread that is in the midst of noting a step finds that it is due
 
+    def end(self) -> list[tuple[str, Any]]:
+        """Stop, and settle.
+
+        Returns:
+            The loss that waits for its step, under its name; or nothing.
+        """
+        self.stop()
+        self.settle()
+        return [(self.name, self.noted[-1])] if len(self.noted) % 2 else []
+
     def let_go(self) -> None:
-        """The loop has ended: nothing is noted for it any more."""
-        self.end()
+        """Nothing more is settled: the loop has ended, or is another process's."""
         self.loop = self.trained = None
 
     def settle(self) -> None:
@@ -81,18 +90,3 @@ class Streak:
                 del self.noted[:entries]
             finally:
                 self._busy = False
-
-    def leave(self) -> list[tuple[str, Any]]:
-        """End it for good.
-
-        Returns:
-            The loss that waits for its step, under its name; or nothing.
-        """
-        self.end()
-        self.settle()
-        return self.waiting()
-
-    def waiting(self) -> list[tuple[str, Any]]:
-        """The loss that waits for its step, under its name; or nothing."""
-        noted = self.noted
-        return [(self.name, noted[-1])] if len(noted) % 2 else []
